@@ -1,0 +1,2 @@
+// Package postrider sends mail.
+package postrider

@@ -1,0 +1,2 @@
+// Package report says what happened to mail.
+package report
