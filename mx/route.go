@@ -53,6 +53,12 @@ type Route struct {
 	Authentic bool
 	// Notes say in words how the route came about, for people.
 	Notes []string
+	// Resolver is the one that answered: policies ask it for what else they need. Trusted says that
+	// the AD bit of its answers is believed.
+	Resolver Resolver
+	Trusted  bool
+	// Findings are what the policies found, for reports.
+	Findings []Finding
 }
 
 // Host is one mail exchanger.
