@@ -21,16 +21,20 @@ type Policy interface {
 }
 
 // Router finds the hosts that take mail for a domain. The zero value asks the servers of
-// /etc/resolv.conf and refuses addresses that are not on the public Internet.
+// /etc/resolv.conf and refuses addresses that are not on the public Internet. It keeps what it has
+// learned for the TTL of the answers, an hour at most, in up to 48 MB. It is safe for concurrent use;
+// its fields must not change after the first call.
 type Router struct {
-	// Resolver answers. Nil: a caching resolver over /etc/resolv.conf.
+	// Resolver answers. Nil: a DNS over /etc/resolv.conf.
 	Resolver Resolver
 	// Policies tighten the routes, in their order.
 	Policies []Policy
-	// TrustAD believes the AD bit of the Resolver's answers (RFC 4035 s. 4.9.3). False: only
-	// of resolvers on a loopback address.
+	// TrustAD believes the AD bit of the Resolver's answers (RFC 4035 s. 4.9.3): the way to it must be
+	// as safe as the resolver. False: what the Resolver says of itself, see Trusted.
 	TrustAD bool
-	// Allow are address ranges that are dialled though they are not on the public Internet.
+	// Allow are address ranges that are dialled though they are not on the public Internet. None: the
+	// addresses of a domain that point to loopback, private, link-local, multicast or reserved
+	// ranges are refused, for they would turn its mail against the sender's own network.
 	Allow []netip.Prefix
 	// Self are this host's own names: it and all hosts of equal or worse preference are cut from
 	// a route (RFC 5321 s. 5.1).
@@ -39,17 +43,23 @@ type Router struct {
 	Network string
 	// Port is the port of all hosts. Zero: 25.
 	Port uint16
+
+	asked answers
 }
 
 // Route is the way to a domain.
 type Route struct {
 	// Domain is the asked domain as A-labels, in lower case, without final dot.
+	// An address literal is in brackets.
 	Domain string
+	// Canonical is the name that Domain is an alias of (CNAME); Domain itself when it is none.
+	Canonical string
 	// Hosts are to be tried in this order.
 	Hosts []Host
 	// Implicit says that the domain has no MX record and its own address is used (RFC 5321 s. 5.1).
 	Implicit bool
-	// Authentic says that the answers were authenticated by DNSSEC and that the resolver is trusted.
+	// Authentic says that the MX answer, or its absence, was authenticated by DNSSEC and that the resolver
+	// is trusted.
 	Authentic bool
 	// Notes say in words how the route came about, for people.
 	Notes []string
@@ -63,14 +73,20 @@ type Route struct {
 
 // Host is one mail exchanger.
 type Host struct {
-	Name       string // A-labels, lower case, without final dot
+	// Name is in A-labels and lower case, without final dot; an address literal is in brackets.
+	Name       string
 	Preference uint16
-	Addrs      []netip.AddrPort
+	// Canonical is the name at which Name's addresses are, where Name is an alias (CNAME); Name itself
+	// when it is none (RFC 7672 s. 2.1.3).
+	Canonical string
+	// Addrs are to be tried in this order: families in turn, IPv6 first (RFC 8305 s. 4), within a
+	// family as the resolver presented them (RFC 5321 s. 5.1).
+	Addrs []netip.AddrPort
 	// Authentic says that Name's address records were authenticated by DNSSEC.
 	Authentic bool
 	// Demand is the safety that is asked of the connection.
 	Demand Demand
-	// Err says why the host has no usable address. Nil when it has one.
+	// Err says why the host has no usable address. Nil when it has one. It is an *Error.
 	Err error
 }
 
@@ -107,16 +123,11 @@ type Error struct {
 	Err    error
 }
 
-func (e *Error) Error() string { return e.Domain + ": " + e.Err.Error() }
+// Error is the domain, the cause and the status.
+func (e *Error) Error() string { return e.Domain + ": " + e.Err.Error() + " (" + e.Status + ")" }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
 // Temporary says that a later attempt may find a route.
 func (e *Error) Temporary() bool { return e.Code < 500 }
-
-// Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
-// in brackets. The error is an *Error.
-func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
-	return nil, &Error{Domain: domain, Code: 451, Status: "4.4.3", Err: errNotBuilt}
-}

@@ -1,0 +1,198 @@
+package mx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+)
+
+// Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
+// in brackets. A route has at least one host with an address. The error is an *Error.
+func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
+	r.asked.init()
+	if r.Network != "" && r.Network != "ip" && r.Network != "ip4" && r.Network != "ip6" {
+		return nil, &Error{domain, 451, "4.3.5", fmt.Errorf("mx: Router.Network is %q, not ip, ip4 or ip6", r.Network)}
+	}
+	name, literal, err := parseDomain(domain)
+	if err != nil {
+		return nil, &Error{domain, 550, "5.1.2", err}
+	}
+	var route *Route
+	if literal.IsValid() {
+		route, err = r.toAddress(literal)
+	} else {
+		route, err = r.toDomain(ctx, name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.tighten(ctx, route); err != nil {
+		return nil, err
+	}
+	return route, nil
+}
+
+func (r *Router) resolver() (resolver Resolver, trusted bool) {
+	resolver = r.Resolver
+	if resolver == nil {
+		resolver = &r.asked.system
+	}
+	return resolver, r.TrustAD || Trusted(resolver)
+}
+
+func (r *Router) port() uint16 {
+	if r.Port == 0 {
+		return 25
+	}
+	return r.Port
+}
+
+// toAddress is the route to an address literal.
+func (r *Router) toAddress(addr netip.Addr) (*Route, error) {
+	domain := "[" + addr.String() + "]"
+	host := Host{Name: domain, Canonical: domain, Addrs: []netip.AddrPort{netip.AddrPortFrom(addr, r.port())}}
+	if addr.Is6() {
+		domain = "[IPv6:" + addr.String() + "]"
+	}
+	if why := refusal(addr, r.Allow); why != "" {
+		return nil, &Error{domain, 550, "5.4.4", errors.New("the address is refused: it is " + why + ", not on the public Internet")}
+	}
+	if r.Network == "ip4" && !addr.Unmap().Is4() || r.Network == "ip6" && addr.Unmap().Is4() {
+		return nil, &Error{domain, 550, "5.4.4", errors.New("the address is refused: only IPv" + r.Network[2:] + " is used")}
+	}
+	return &Route{Domain: domain, Canonical: domain, Hosts: []Host{host}}, nil
+}
+
+// toDomain is the route by MX, or without MX records by the domain's own addresses.
+func (r *Router) toDomain(ctx context.Context, domain string) (*Route, error) {
+	x, err := r.exchangesOf(ctx, domain)
+	if err != nil {
+		return nil, &Error{domain, 451, "4.4.3", err}
+	}
+	if x.err != nil {
+		failed := *x.err
+		return nil, &failed
+	}
+	route := &Route{
+		Domain:    domain,
+		Canonical: x.canonical,
+		Hosts:     make([]Host, len(x.hosts)),
+		Implicit:  x.implicit,
+		Authentic: x.authentic,
+		Notes:     x.notes,
+	}
+	for i, h := range x.hosts {
+		route.Hosts[i] = Host{Name: h.name, Preference: h.preference}
+	}
+	shuffleEquals(route.Hosts)
+	r.findAddresses(ctx, route.Hosts)
+	return route, unusable(route)
+}
+
+// shuffleEquals spreads the load over hosts of equal preference (RFC 5321 s. 5.1).
+func shuffleEquals(hosts []Host) {
+	for start := 0; start < len(hosts); {
+		end := start + 1
+		for end < len(hosts) && hosts[end].Preference == hosts[start].Preference {
+			end++
+		}
+		equals := hosts[start:end]
+		if len(equals) > 1 {
+			rand.Shuffle(len(equals), func(i, j int) { equals[i], equals[j] = equals[j], equals[i] })
+		}
+		start = end
+	}
+}
+
+// findAddresses fills in the hosts' addresses: those that are known, then all others at the same time.
+func (r *Router) findAddresses(ctx context.Context, hosts []Host) {
+	found := make([]addresses, 0, 8) // on the stack for all usual routes
+	n := 0
+	var missing []int
+	for i := range hosts {
+		x, _, ok := r.asked.addrs.get(hosts[i].Name)
+		if !ok {
+			missing = append(missing, i)
+		}
+		found = append(found, x)
+		n += len(x.addrs)
+	}
+	if len(missing) > 0 {
+		r.askMissing(ctx, hosts, found, missing)
+		n = 0
+		for i := range found {
+			n += len(found[i].addrs)
+		}
+	}
+	all := make([]netip.AddrPort, 0, n)
+	for i := range hosts {
+		h, x := &hosts[i], &found[i]
+		start := len(all)
+		for _, addr := range x.addrs {
+			all = append(all, netip.AddrPortFrom(addr, r.port()))
+		}
+		h.Addrs = all[start:len(all):len(all)]
+		h.Canonical, h.Authentic = x.canonical, x.authentic
+		if x.err != nil {
+			failed := *x.err
+			h.Err = &failed
+		}
+	}
+}
+
+func (r *Router) askMissing(ctx context.Context, hosts []Host, found []addresses, missing []int) {
+	ask := func(i int) {
+		x, err := r.addressesOf(ctx, hosts[i].Name)
+		if err != nil {
+			x = addresses{canonical: hosts[i].Name, err: &Error{hosts[i].Name, 451, "4.4.3", err}}
+		}
+		found[i] = x
+	}
+	var wg sync.WaitGroup
+	for _, i := range missing[1:] {
+		wg.Go(func() { ask(i) })
+	}
+	ask(missing[0])
+	wg.Wait()
+}
+
+// unusable says why no host of a route has an address; nil when one has. As long as one host may have
+// an address later, the error is temporary.
+func unusable(route *Route) error {
+	var all errorList
+	failed := Error{Domain: route.Domain, Code: 550, Status: "5.4.4"}
+	for i := range route.Hosts {
+		h := &route.Hosts[i]
+		if h.Err == nil {
+			return nil
+		}
+		var e *Error
+		if errors.As(h.Err, &e) && e.Temporary() {
+			failed.Code, failed.Status = e.Code, e.Status
+		}
+		all = append(all, h.Err)
+	}
+	if len(all) == 1 && route.Implicit {
+		failed.Err = fmt.Errorf("the domain has no MX record, and as a host: %w", errors.Unwrap(all[0]))
+	} else {
+		failed.Err = fmt.Errorf("no host can be used: %w", all)
+	}
+	return &failed
+}
+
+// errorList is several errors in one line.
+type errorList []error
+
+func (l errorList) Error() string {
+	words := make([]string, len(l))
+	for i, err := range l {
+		words[i] = err.Error()
+	}
+	return strings.Join(words, "; ")
+}
+
+func (l errorList) Unwrap() []error { return l }
