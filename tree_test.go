@@ -56,6 +56,23 @@ func TestDepsFileLength(t *testing.T) {
 	}
 }
 
+// Tests wait in a testing/synctest bubble, where time is not spent; other code waits for a timer or
+// a context, never blindly.
+func TestDepsSleep(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if inside(f.pkg, "examples/...") || slices.Contains(f.imports, "testing/synctest") {
+			continue
+		}
+		b, err := os.ReadFile(f.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.path != "tree_test.go" && bytes.Contains(b, []byte("time.Sleep(")) {
+			t.Errorf("%s calls time.Sleep outside a testing/synctest bubble", f.path)
+		}
+	}
+}
+
 // private matches what says something about one machine or one contributor's desk, not the product.
 var private = regexp.MustCompile(`(?i)(^|[^\w.}])/(work|root|home|tmp)/\w|\.\./shared\b|\b(issue|session) #?[0-9]|\b(claude|chatgpt|copilot|sub-?agents?)\b`)
 
