@@ -1,14 +1,14 @@
 package postrider
 
 import (
-	"io"
 	"net/mail"
 	"time"
 )
 
 // Address is a mailbox: a display name, which may be empty, and an address. It is net/mail's type, so
 // that what other packages parse can be used as it is; its grammar is checked when a message is
-// composed or sent.
+// composed or sent. The address is written as RFC 5321 s. 4.1.2 has it: a local part with spaces or
+// special characters needs its quotes, and there are no comments.
 type Address = mail.Address
 
 // Addr makes an Address from a display name, which may be empty, and an address.
@@ -25,17 +25,41 @@ type Message struct {
 	To, Cc, Bcc, ReplyTo []Address
 	// Subject, Text and HTML are UTF-8. Text alone makes text/plain, both make an alternative.
 	Subject, Text, HTML string
+	// Flowed marks Text as format=flowed (RFC 3676): each of its lines is a paragraph, which readers wrap
+	// to their window.
+	Flowed bool
+	// EightBit writes text as 8bit where that is possible, instead of quoted-printable or base64. The
+	// message then needs 8BITMIME (RFC 6152), and a server without it refuses it.
+	EightBit bool
+	// Alternatives are further forms of the same content: a calendar invitation, an AMP page.
+	Alternatives []Part
 	// Attachments follow the text, or are shown inside the HTML when Inline.
 	Attachments []Attachment
-	// Header holds further fields, written in their order.
+	// Header holds further fields, written in their order. Fields that the Message has a place for, and
+	// those that are written by servers on the way, are an error.
 	Header Header
-	// MessageID is given without angle brackets. Empty: made from the sender's domain.
+	// MessageID is given without angle brackets. Empty: made from the author's domain.
 	MessageID string
-	// Date of the message. Zero: now.
+	// Date of the message, written in its own zone. Zero: now.
 	Date time.Time
+	// InReplyTo is the Message-ID of the message that this one answers, References those of the thread,
+	// oldest first (RFC 5322 s. 3.6.4). Angle brackets may be left out. References empty: InReplyTo.
+	InReplyTo  string
+	References []string
+	// AutoSubmitted says that no person wrote this: auto-generated, auto-replied or auto-notified
+	// (RFC 3834 s. 5). It keeps vacation programs from answering. Empty: no field.
+	AutoSubmitted string
+	// FeedbackID names the mail in the reports of Gmail's Postmaster Tools: up to three identifiers and
+	// the sender's, "campaign:customer:kind:sender". Empty: no field.
+	FeedbackID string
+	// Importance is shown by the reader's program: "high", "normal" or "low". Empty: no field.
+	Importance string
+	// ReadReceipt is asked to be told when the message is displayed (RFC 8098 s. 2.1). Zero: nobody.
+	ReadReceipt Address
 	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 2369, RFC 8058).
 	Unsubscribe *Unsubscribe
-	// ReturnPath is the envelope sender, to which bounces go. Empty: Sender, or else From.
+	// ReturnPath is the envelope sender, to which bounces go. Empty: Sender, or else From. "<>" is the null
+	// path of mail that must not bounce.
 	ReturnPath string
 	// Key makes sending idempotent: the same key is the same mail. Tenant names for whom the mail is
 	// sent; a queue shares its capacity fairly among tenants.
@@ -67,25 +91,12 @@ type Unsubscribe struct {
 	Mailto string
 }
 
-// Header is a list of header fields in their order.
-type Header []Field
-
-// Field is one header field. Value is UTF-8 text without line breaks; it is encoded and folded when written.
-type Field struct{ Name, Value string }
-
-// Attachment is a file that goes with a message.
-type Attachment struct {
-	// Name is the file name shown to the recipient.
-	Name string
-	// ContentType is a media type. Empty: from the name, or else application/octet-stream.
+// Part is a form of the message's content beside Text and HTML: a member of multipart/alternative.
+// Text/x-amp-html is put between the two, since readers without AMP take the last form they know; other
+// parts follow the HTML.
+type Part struct {
+	// ContentType is the media type with its parameters, without charset: "text/calendar; method=REQUEST".
 	ContentType string
-	// ContentID is the id for "cid:" links, without angle brackets. Empty: made from Name when Inline.
-	ContentID string
-	// Inline says that the HTML shows the file.
-	Inline bool
-	// Size is the number of octets that Open's reader yields; more or fewer is an error. -1: not known
-	// before it is read. Zero means empty.
-	Size int64
-	// Open is called once for each attempt to compose.
-	Open func() (io.ReadCloser, error)
+	// Content is UTF-8 text.
+	Content string
 }

@@ -1,0 +1,388 @@
+package postrider
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// ErrInvalid says that a message is wrong in itself: to send it again without a change fails again.
+// Every error about a field of a Message wraps it.
+var ErrInvalid = errors.New("invalid message")
+
+// fieldError says which field of a message is wrong.
+type fieldError struct {
+	field string
+	err   error
+	// outside says that the message is not to blame, but a source that it reads.
+	outside bool
+}
+
+func (e *fieldError) Error() string { return "postrider: " + e.field + ": " + e.err.Error() }
+
+func (e *fieldError) Unwrap() []error {
+	if e.outside {
+		return []error{e.err}
+	}
+	return []error{ErrInvalid, e.err}
+}
+
+// problems collects what is wrong.
+type problems struct{ list []error }
+
+func (p *problems) add(field string, err error) {
+	if err != nil {
+		p.list = append(p.list, &fieldError{field: field, err: err})
+	}
+}
+
+func (p *problems) addf(field, format string, args ...any) { p.add(field, fmt.Errorf(format, args...)) }
+
+// all joins what is wrong, with the attachments that cannot be opened: a caller who mends a message
+// shall see everything at once.
+func (p *problems) all(m *Message) error {
+	p.list = append(p.list, m.probe(0)...)
+	return errors.Join(p.list...)
+}
+
+// probe opens the attachments from the given one on, to see which ones cannot be opened.
+func (m *Message) probe(from int) []error {
+	var list []error
+	for i := from; i < len(m.Attachments); i++ {
+		if m.Attachments[i].Open == nil {
+			continue
+		}
+		r, err := m.Attachments[i].Open()
+		if err != nil {
+			list = append(list, m.attachmentError(i, err))
+		} else if r != nil {
+			r.Close()
+		}
+	}
+	return list
+}
+
+// attachmentError names the attachment that failed. Only a wrong Size is the message's own fault.
+func (m *Message) attachmentError(i int, err error) error {
+	a := &m.Attachments[i]
+	var size errSize
+	return &fieldError{
+		field:   fmt.Sprintf("Attachments[%d] %q", i, a.Name),
+		err:     err,
+		outside: !errors.As(err, &size) || size.want != a.Size,
+	}
+}
+
+// facts are what the check found out and the composer needs.
+type facts struct {
+	domain     string // of the author, in ASCII
+	utf8       bool   // an address of the envelope or the header needs SMTPUTF8
+	utf8Header bool   // an address of the header does
+	hasText    bool
+	text, html content
+	parts      []part
+	forms      int  // of the content
+	mixed      bool // some attachments stand beside the content
+	related    bool // some are shown by the HTML
+}
+
+// part is a checked Part.
+type part struct {
+	media   mediaType
+	content content
+}
+
+// early says that a part comes before the HTML.
+func (p *part) early() bool { return p.media.full == "text/x-amp-html" }
+
+// validate checks everything that can be checked before composing, and joins all that is wrong into one
+// error that names the fields. Attachments are opened only when something else is wrong: composing opens
+// them anyhow.
+func (m *Message) validate() error {
+	var p problems
+	m.check(&p)
+	if len(p.list) == 0 {
+		return nil
+	}
+	return p.all(m)
+}
+
+// check finds what is wrong with a message. It does not write to it.
+func (m *Message) check(p *problems) facts {
+	var f facts
+	m.checkAddresses(p, &f)
+	p.add("Subject", checkText(m.Subject))
+	if m.MessageID != "" {
+		p.add("MessageID", checkMessageID(m.MessageID))
+	}
+	if m.InReplyTo != "" {
+		p.add("InReplyTo", checkID(m.InReplyTo))
+	}
+	for i, id := range m.References {
+		if err := checkID(id); err != nil {
+			p.add(fmt.Sprintf("References[%d]", i), err)
+		}
+	}
+	if !m.Date.IsZero() {
+		if t := m.Date.UTC(); t.Year() < 1901 || t.Year() > 9998 { // RFC 5322 s. 3.3, in every zone
+			p.addf("Date", "the year %d cannot be written", t.Year())
+		}
+	}
+	if !m.Deadline.IsZero() && m.NotBefore.After(m.Deadline) {
+		p.addf("NotBefore", "later than Deadline")
+	}
+	m.checkWishes(p)
+	m.checkHeader(p)
+	m.checkContent(p, &f)
+	m.checkAttachments(p, &f)
+	f.hasText = m.Text != "" || m.HTML == "" && len(m.Alternatives) == 0 && len(m.Attachments) == 0
+	if f.hasText {
+		f.forms++
+	}
+	return f
+}
+
+func (m *Message) checkAddresses(p *problems, f *facts) {
+	one := func(field string, i int, a *Address) {
+		envelope, utf8, err := parseAddress(a.Address)
+		if err == nil {
+			err = checkText(a.Name)
+		}
+		if err != nil {
+			if i >= 0 {
+				field = fmt.Sprintf("%s[%d]", field, i)
+			}
+			p.add(fmt.Sprintf("%s %q", field, a.Address), err)
+			return
+		}
+		f.utf8 = f.utf8 || utf8
+		if field != "Bcc" {
+			f.utf8Header = f.utf8Header || utf8
+		}
+		if field == "From" {
+			f.domain = envelope[strings.LastIndexByte(envelope, '@')+1:]
+		}
+	}
+	one("From", -1, &m.From)
+	if m.Sender != (Address{}) {
+		one("Sender", -1, &m.Sender)
+	}
+	if m.ReadReceipt != (Address{}) {
+		one("ReadReceipt", -1, &m.ReadReceipt)
+	}
+	for i := range m.ReplyTo {
+		one("ReplyTo", i, &m.ReplyTo[i])
+	}
+	for i := range m.To {
+		one("To", i, &m.To[i])
+	}
+	for i := range m.Cc {
+		one("Cc", i, &m.Cc[i])
+	}
+	for i := range m.Bcc {
+		one("Bcc", i, &m.Bcc[i])
+	}
+	if len(m.To)+len(m.Cc)+len(m.Bcc) == 0 {
+		p.addf("To", "no recipient")
+	}
+	if m.ReturnPath != "" && m.ReturnPath != "<>" {
+		_, utf8, err := parseAddress(m.ReturnPath)
+		f.utf8 = f.utf8 || utf8
+		if err != nil {
+			p.add(fmt.Sprintf("ReturnPath %q", m.ReturnPath), err)
+		}
+	}
+}
+
+func (m *Message) checkWishes(p *problems) {
+	if m.Unsubscribe != nil {
+		m.Unsubscribe.check(p)
+	}
+	switch m.AutoSubmitted {
+	case "", "auto-generated", "auto-replied", "auto-notified":
+	default:
+		p.addf("AutoSubmitted", "%q is none of auto-generated, auto-replied, auto-notified", m.AutoSubmitted)
+	}
+	switch m.Importance {
+	case "", "high", "normal", "low":
+	default:
+		p.addf("Importance", "%q is none of high, normal, low", m.Importance)
+	}
+	if m.FeedbackID != "" {
+		for i := 0; i < len(m.FeedbackID); i++ {
+			if c := m.FeedbackID[i]; c <= ' ' || c > '~' {
+				p.addf("FeedbackID", "%q is not allowed there", c)
+				break
+			}
+		}
+		if strings.Count(m.FeedbackID, ":") > 3 || strings.HasSuffix(m.FeedbackID, ":") || len(m.FeedbackID) > 500 {
+			p.addf("FeedbackID", "want up to three identifiers and the sender's, with colons between them")
+		}
+	}
+}
+
+// check holds RFC 8058 s. 3.1 and RFC 2369 s. 2.
+func (u *Unsubscribe) check(p *problems) {
+	const field = "Unsubscribe"
+	if u.URL == "" && u.Mailto == "" {
+		p.addf(field, "neither URL nor Mailto")
+	}
+	if u.URL != "" {
+		switch parsed, err := url.Parse(u.URL); {
+		case checkURI(u.URL) != nil:
+			p.add(field+".URL", checkURI(u.URL))
+		case err != nil:
+			p.add(field+".URL", err)
+		case parsed.Scheme != "https" || parsed.Host == "":
+			p.addf(field+".URL", "%q: receivers POST to https URLs only (RFC 8058 s. 3.1)", u.URL)
+		}
+	}
+	switch {
+	case u.Mailto == "":
+	case len(u.Mailto) > 7 && strings.EqualFold(u.Mailto[:7], "mailto:"):
+		p.add(field+".Mailto", checkURI(u.Mailto))
+	default:
+		if _, utf8, err := parseAddress(u.Mailto); err != nil {
+			p.add(field+".Mailto", err)
+		} else if utf8 {
+			p.addf(field+".Mailto", "%q: write a mailto URI for it", u.Mailto)
+		}
+	}
+}
+
+func checkURI(s string) error {
+	if len(s) > lineMax-50 {
+		return fmt.Errorf("URI of %d octets", len(s))
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`<>"\^{}|`+"`", c) >= 0 {
+			return fmt.Errorf("%q must be percent-encoded in a URI", c)
+		}
+	}
+	return nil
+}
+
+func (m *Message) checkContent(p *problems, f *facts) {
+	text := func(field, s string) content {
+		c := scan(s, m.EightBit)
+		if c.bad >= 0 {
+			p.addf(field, "not UTF-8 at octet %d", c.bad)
+		}
+		return c
+	}
+	if m.Flowed {
+		f.text = text("Text", flow(m.Text))
+	} else {
+		f.text = text("Text", m.Text)
+	}
+	if m.HTML != "" {
+		f.html = text("HTML", m.HTML)
+		f.forms++
+	}
+	for i := range m.Alternatives {
+		field := fmt.Sprintf("Alternatives[%d]", i)
+		a := &m.Alternatives[i]
+		media, err := parseMediaType(a.ContentType)
+		switch {
+		case err != nil:
+			p.add(field, err)
+		case media.params["charset"] != "" && !strings.EqualFold(media.params["charset"], "utf-8"):
+			p.addf(field, "charset %q: Content is UTF-8", media.params["charset"])
+		case strings.HasPrefix(media.full, "message/"):
+			p.addf(field, "%s is not a form of text", media.full)
+		case media.full == "text/calendar":
+			p.add(field, checkCalendar(media.params["method"], a.Content))
+		}
+		delete(media.params, "charset")
+		f.parts = append(f.parts, part{media, text(field, a.Content)})
+		f.forms++
+	}
+}
+
+// checkCalendar sees to it that the method parameter is the METHOD of the object (RFC 6047 s. 2.4):
+// without that, or when they differ, readers show a file and no invitation.
+func checkCalendar(method, content string) error {
+	for line := range strings.Lines(content) {
+		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		if !ok || !strings.EqualFold(name, "METHOD") {
+			continue
+		}
+		if !strings.EqualFold(value, method) {
+			return fmt.Errorf("the calendar has METHOD:%s, its content type method=%s", value, method)
+		}
+		return nil
+	}
+	if method != "" {
+		return fmt.Errorf("the content type has method=%s, the calendar none", method)
+	}
+	return nil
+}
+
+func (m *Message) checkAttachments(p *problems, f *facts) {
+	inline := 0
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if a.Inline && m.HTML != "" {
+			f.related = true
+			inline++
+		} else {
+			f.mixed = true
+		}
+		if err := a.check(); err != nil {
+			p.add(fmt.Sprintf("Attachments[%d] %q", i, a.Name), err)
+		}
+	}
+	if inline < 2 {
+		return
+	}
+	seen := make(map[string]int, inline)
+	for i := range m.Attachments {
+		a := &m.Attachments[i]
+		if !a.Inline {
+			continue
+		}
+		id := a.id()
+		if first, ok := seen[id]; ok && id != "" {
+			p.addf(fmt.Sprintf("Attachments[%d] %q", i, a.Name), "the same ContentID %q as Attachments[%d]", id, first)
+		}
+		seen[id] = i
+	}
+}
+
+func (a *Attachment) check() error {
+	if a.Open == nil {
+		return errors.New("Open is nil")
+	}
+	if a.Size < -1 {
+		return fmt.Errorf("size %d", a.Size)
+	}
+	if err := checkText(a.Name); err != nil {
+		return fmt.Errorf("name: %w", err)
+	}
+	if len(a.Name) > 4096 {
+		return fmt.Errorf("name of %d octets", len(a.Name))
+	}
+	if a.ContentType != "" {
+		if _, err := parseMediaType(a.ContentType); err != nil {
+			return err
+		}
+	}
+	if id := a.id(); id != "" {
+		if err := checkID(id); err != nil {
+			return fmt.Errorf("content id: %w", err)
+		}
+	}
+	return nil
+}
+
+// id is the Content-ID, or empty.
+func (a *Attachment) id() string {
+	if a.ContentID != "" {
+		return trimID(a.ContentID)
+	}
+	if a.Inline {
+		return contentID(a.Name)
+	}
+	return ""
+}

@@ -1,0 +1,161 @@
+package postrider
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// encoding is a Content-Transfer-Encoding.
+type encoding uint8
+
+const (
+	sevenBit encoding = iota
+	eightBit
+	quotedPrintable
+	base64Encoded
+)
+
+func (e encoding) String() string {
+	return [...]string{"7bit", "8bit", "quoted-printable", "base64"}[e]
+}
+
+// content is what one scan of a text says.
+type content struct {
+	text string
+	enc  encoding
+	bad  int // where the text is not UTF-8, or -1
+}
+
+// scan chooses the encoding of a text.
+//
+//   - 7bit, if it is ASCII, its lines are short, and nothing on the way would change it: no control
+//     characters, no line that begins with "From " (stores put ">" before it) or that looks like one
+//     of our boundaries.
+//   - 8bit, if the caller wants it, under the same conditions.
+//   - quoted-printable or base64, whichever is shorter, otherwise. Both take every octet. A bare CR and a
+//     NUL, which must not stand in a message (RFC 5322 s. 2.2 and 4), arrive in this way as they are.
+func scan(s string, allowEightBit bool) content {
+	escapes, high, line, longest := 0, 0, 0, 0
+	unsafe := false
+	start := true
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if start {
+			start = false
+			line = i
+			if c == 'F' && strings.HasPrefix(s[i:], "From ") || c == '-' && strings.HasPrefix(s[i:], "--=_") {
+				unsafe = true
+			}
+		}
+		switch class[c] {
+		case classPlain:
+		case classHigh:
+			high++
+		case classEscape:
+			escapes++
+		case classControl:
+			escapes++
+			unsafe = true
+		case classCR:
+			if i+1 == len(s) || s[i+1] != '\n' {
+				escapes++
+				unsafe = true
+			}
+		case classLF:
+			longest = max(longest, i-line)
+			start = true
+		}
+	}
+	if !start {
+		longest = max(longest, len(s)-line)
+	}
+	c := content{text: s, bad: -1}
+	if high > 0 && !utf8.ValidString(s) {
+		c.bad = invalidAt(s)
+	}
+	switch {
+	case !unsafe && high == 0 && longest <= lineMax:
+		c.enc = sevenBit
+	case !unsafe && allowEightBit && longest <= lineMax:
+		c.enc = eightBit
+	// Sizes: QP has three octets for each escape and a soft break in each 73, base64 4/3 and a
+	// line break in each 76.
+	case (len(s)+2*(escapes+high))*76/73 <= len(s)*4/3*78/76:
+		c.enc = quotedPrintable
+	case high == 0: // "=" a thousand times, say: text for people stays readable without a decoder
+		c.enc = quotedPrintable
+	default:
+		c.enc = base64Encoded
+	}
+	return c
+}
+
+func invalidAt(s string) int {
+	for i, r := range s {
+		if r == utf8.RuneError {
+			if _, n := utf8.DecodeRuneInString(s[i:]); n == 1 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+const (
+	classPlain = iota
+	classHigh
+	classEscape
+	classControl
+	classCR
+	classLF
+)
+
+// class says what an octet means for the choice of the encoding.
+var class = func() (t [256]uint8) {
+	for c := range t {
+		switch {
+		case c >= 0x80:
+			t[c] = classHigh
+		case c == '\r':
+			t[c] = classCR
+		case c == '\n':
+			t[c] = classLF
+		case c == '=':
+			t[c] = classEscape
+		case c == '\t':
+		case c < ' ', c == 0x7f:
+			t[c] = classControl
+		}
+	}
+	return t
+}()
+
+// text writes a text in its encoding, with CRLF at the end of each line.
+func (o *output) text(c content) {
+	switch c.enc {
+	case quotedPrintable:
+		o.quotedPrintable(c.text)
+	case base64Encoded:
+		o.base64Text(c.text)
+	default:
+		o.identity(c.text)
+	}
+}
+
+// identity writes lines as they are.
+func (o *output) identity(s string) {
+	for s != "" {
+		i := strings.IndexByte(s, '\n')
+		if i < 0 {
+			o.WriteString(s)
+			return
+		}
+		line := s[:i]
+		if i > 0 && s[i-1] == '\r' {
+			line = s[:i-1]
+		}
+		s = s[i+1:]
+		o.WriteString(line)
+		o.WriteString("\r\n")
+	}
+}

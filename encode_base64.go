@@ -1,0 +1,117 @@
+package postrider
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// base64Line is the number of octets that make a line of 76 characters (RFC 2045 s. 6.8).
+const base64Line = 57
+
+// base64 writes data in lines, with CRLF between them, and counts on being called with whole lines
+// until the last call.
+func (o *output) base64(data []byte) {
+	for len(data) >= base64Line {
+		dst := o.space(78)
+		base64.StdEncoding.Encode(dst[:76], data[:base64Line])
+		dst[76], dst[77] = '\r', '\n'
+		o.used(78)
+		data = data[base64Line:]
+	}
+	if len(data) > 0 {
+		n := base64.StdEncoding.EncodedLen(len(data))
+		dst := o.space(n + 2)
+		base64.StdEncoding.Encode(dst[:n], data)
+		dst[n], dst[n+1] = '\r', '\n'
+		o.used(n + 2)
+	}
+}
+
+// base64Text writes a text in its canonical form, with CRLF line ends (RFC 2046 s. 4.1.1).
+func (o *output) base64Text(s string) {
+	buf, n := o.scratch[:len(o.scratch)/base64Line*base64Line], 0
+	put := func(p string) {
+		for p != "" {
+			c := copy(buf[n:], p)
+			n, p = n+c, p[c:]
+			if n == len(buf) {
+				o.base64(buf)
+				n = 0
+			}
+		}
+	}
+	for s != "" {
+		i := strings.IndexByte(s, '\n')
+		if i < 0 {
+			put(s)
+			break
+		}
+		if i > 0 && s[i-1] == '\r' {
+			put(s[:i-1])
+		} else {
+			put(s[:i])
+		}
+		put("\r\n")
+		s = s[i+1:]
+	}
+	o.base64(buf[:n])
+}
+
+// errSize says that a source had more or fewer octets than promised.
+type errSize struct{ got, want int64 }
+
+func (e errSize) Error() string {
+	if e.got > e.want {
+		return fmt.Sprintf("more than the %d octets expected: the source has grown, or the size is wrong", e.want)
+	}
+	return fmt.Sprintf("%d octets instead of %d: the source has shrunk, or the size is wrong", e.got, e.want)
+}
+
+// base64From writes all that r yields, which must be size octets unless size is negative. It reads no
+// octet twice and holds no more than a buffer of it.
+func (o *output) base64From(r io.Reader, size int64) error {
+	return readBlocks(r, o.scratch[:len(o.scratch)/base64Line*base64Line], size, func(p []byte) error {
+		o.base64(p)
+		return o.err
+	})
+}
+
+// readBlocks reads r to its end and hands it out in full blocks of len(buf), the last one excepted.
+func readBlocks(r io.Reader, buf []byte, size int64, block func([]byte) error) error {
+	var total int64
+	n, idle := 0, 0
+	for {
+		k, err := r.Read(buf[n:])
+		if k < 0 || k > len(buf)-n {
+			return errors.New("the reader returns impossible counts")
+		}
+		n += k
+		total += int64(k)
+		if size >= 0 && total > size {
+			return errSize{total, size}
+		}
+		if n == len(buf) || err == io.EOF && n > 0 {
+			if err := block(buf[:n]); err != nil {
+				return err
+			}
+			n = 0
+		}
+		switch {
+		case err == io.EOF && size >= 0 && total < size:
+			return errSize{total, size}
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case k > 0:
+			idle = 0
+		default:
+			if idle++; idle == 100 {
+				return io.ErrNoProgress
+			}
+		}
+	}
+}
