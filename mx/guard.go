@@ -1,6 +1,9 @@
 package mx
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // Mail for a domain is dialled wherever that domain's owner says. The guard keeps its pointer away from
 // the sender's own machine and network: an address must be public, and so must the IPv4 address that a
@@ -37,6 +40,15 @@ var (
 	nat64   = netip.MustParsePrefix("64:ff9b::/96")
 	sixto4  = netip.MustParsePrefix("2002::/16")
 )
+
+// Guard says why an address that a domain points to must not be dialled: it is not on the public
+// Internet and not in one of the allowed ranges. Nil when it may be.
+func Guard(addr netip.Addr, allow []netip.Prefix) error {
+	if why := refusal(addr, allow); why != "" {
+		return fmt.Errorf("the address %s is refused: it is %s, not on the public Internet", addr, why)
+	}
+	return nil
+}
 
 // refusal says why an address must not be dialled; empty when it may be.
 func refusal(addr netip.Addr, allow []netip.Prefix) string {

@@ -67,6 +67,8 @@ type Route struct {
 	// the AD bit of its answers is believed.
 	Resolver Resolver
 	Trusted  bool
+	// Allow is the router's: what policies dial for the domain's sake is guarded alike, see Guard.
+	Allow []netip.Prefix
 	// Findings are what the policies found, for reports.
 	Findings []Finding
 }

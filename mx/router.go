@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -83,8 +84,10 @@ func (r *Router) toDomain(ctx context.Context, domain string) (*Route, error) {
 		Hosts:     make([]Host, len(x.hosts)),
 		Implicit:  x.implicit,
 		Authentic: x.authentic,
-		Notes:     x.notes,
+		Notes:     slices.Clip(x.notes), // policies append to it, and it is kept
+		Allow:     r.Allow,
 	}
+	route.Resolver, route.Trusted = r.resolver()
 	for i, h := range x.hosts {
 		route.Hosts[i] = Host{Name: h.name, Preference: h.preference}
 	}
