@@ -60,6 +60,9 @@ func (d *DNS) Trusted() bool {
 	return err == nil && s.trusted
 }
 
+// CloseIdle closes the sockets that no question uses. The DNS stays usable.
+func (d *DNS) CloseIdle() { d.pool.closeAll() }
+
 // Exchange asks a question. Its id is replaced on the wire, and EDNS0 is added where it has none. An answer
 // is never truncated, and may say SERVFAIL where all servers do.
 func (d *DNS) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {

@@ -111,7 +111,7 @@ func sameName(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a
 func (a *answer) read(msg *dns.Msg, qtype uint16) error {
 	for {
 		var target string
-		var ttl uint32
+		var ttl time.Duration
 		for _, rr := range msg.Answer {
 			h := rr.Header()
 			if h.Class != dns.ClassINET || !sameName(h.Name, a.name) {
@@ -119,9 +119,9 @@ func (a *answer) read(msg *dns.Msg, qtype uint16) error {
 			}
 			if h.Rrtype == qtype {
 				a.records = append(a.records, rr)
-				a.shorten(h.Ttl, maxLife)
+				a.life = min(a.life, ttlOf(h))
 			} else if alias, ok := rr.(*dns.CNAME); ok {
-				target, ttl = alias.Target, h.Ttl
+				target, ttl = alias.Target, ttlOf(h)
 			}
 		}
 		if len(a.records) > 0 || target == "" {
@@ -131,7 +131,7 @@ func (a *answer) read(msg *dns.Msg, qtype uint16) error {
 			return errors.New("the chain of aliases (CNAME) is too long or a loop")
 		}
 		a.name = dns.CanonicalName(target)
-		a.shorten(ttl, maxLife)
+		a.life = min(a.life, ttl)
 	}
 	if msg.Rcode == dns.RcodeNameError {
 		if len(a.records) > 0 {
@@ -145,19 +145,19 @@ func (a *answer) read(msg *dns.Msg, qtype uint16) error {
 	return nil
 }
 
-// shorten bounds the answer's life by a TTL. A TTL with the high bit set means zero (RFC 2181 s. 8).
-func (a *answer) shorten(ttl uint32, most time.Duration) {
-	if ttl > 1<<31-1 {
-		ttl = 0
+// ttlOf is a record's TTL. One with the high bit set means zero (RFC 2181 s. 8).
+func ttlOf(h *dns.RR_Header) time.Duration {
+	if h.Ttl > 1<<31-1 {
+		return 0
 	}
-	a.life = min(a.life, most, time.Duration(ttl)*time.Second)
+	return time.Duration(h.Ttl) * time.Second
 }
 
 // negativeLife is how long a negative answer may be kept (RFC 2308 s. 5).
 func negativeLife(msg *dns.Msg) time.Duration {
 	for _, rr := range msg.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {
-			return min(maxNegative, time.Duration(min(soa.Minttl, soa.Hdr.Ttl))*time.Second)
+			return min(maxNegative, ttlOf(&soa.Hdr), time.Duration(soa.Minttl)*time.Second)
 		}
 	}
 	return bareNegative

@@ -28,11 +28,10 @@ type socketKey struct {
 // socket is a connection to a server, with one question at a time. It is connected also where it is for
 // datagrams, so that the system drops what comes from elsewhere, and each has a random port.
 type socket struct {
-	key    socketKey
-	conn   net.Conn
-	uses   int
-	lastID uint16
-	idle   time.Time
+	key  socketKey
+	conn net.Conn
+	uses int
+	idle time.Time
 }
 
 // socketPool keeps sockets between questions.
@@ -66,9 +65,8 @@ func (p *socketPool) get(key socketKey) *socket {
 	return s
 }
 
-func (p *socketPool) put(s *socket, id uint16) {
+func (p *socketPool) put(s *socket) {
 	s.uses++
-	s.lastID = id
 	if !s.key.stream && s.uses >= maxUses {
 		s.conn.Close()
 		return
@@ -84,6 +82,18 @@ func (p *socketPool) put(s *socket, id uint16) {
 		return
 	}
 	p.sockets[s.key] = append(p.sockets[s.key], s)
+}
+
+// closeAll closes the idle sockets.
+func (p *socketPool) closeAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, idle := range p.sockets {
+		for _, s := range idle {
+			s.conn.Close()
+		}
+	}
+	p.sockets = nil
 }
 
 // take returns an idle socket or opens one.

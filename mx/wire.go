@@ -80,7 +80,7 @@ func (d *DNS) over(ctx context.Context, s *socket, m *dns.Msg, deadline time.Tim
 		s.conn.Close()
 		return answer, err
 	}
-	d.pool.put(s, m.Id)
+	d.pool.put(s)
 	return answer, nil
 }
 
@@ -117,39 +117,30 @@ func (s *socket) write(packet, buffer []byte) error {
 	return err
 }
 
-// read reads messages until the answer is there. A late copy of the socket's former answer is passed
-// over; anything else that does not belong here is an attempt to forge.
+// read reads the answer. Whoever guesses gets one guess: the first message that does not belong here
+// ends the exchange.
 func (s *socket) read(m *dns.Msg, buffer *[]byte) (*dns.Msg, error) {
-	for {
-		packet, err := s.receive(buffer)
-		if err != nil {
-			return nil, err
-		}
-		if len(packet) < 12 {
-			return nil, errForged
-		}
-		id := binary.BigEndian.Uint16(packet)
-		if id != m.Id && s.uses > 0 && id == s.lastID {
-			continue
-		}
-		if id != m.Id {
-			return nil, errForged
-		}
-		answer := new(dns.Msg)
-		if err := answer.Unpack(packet); err != nil {
-			if answer.Truncated { // cut in the middle of a record
-				return answer, nil
-			}
-			return nil, fmt.Errorf("a malformed answer: %w", err)
-		}
-		if !answer.Response || len(answer.Question) > 1 || len(answer.Question) == 1 && !sameQuestion(answer.Question[0], m.Question[0]) {
-			return nil, errForged
-		}
-		if len(answer.Question) == 0 && answer.Rcode == dns.RcodeSuccess {
-			return nil, errForged // only errors may come without the question
-		}
-		return answer, nil
+	packet, err := s.receive(buffer)
+	if err != nil {
+		return nil, err
 	}
+	if len(packet) < 12 || binary.BigEndian.Uint16(packet) != m.Id {
+		return nil, errForged
+	}
+	answer := new(dns.Msg)
+	if err := answer.Unpack(packet); err != nil {
+		if answer.Truncated { // cut in the middle of a record
+			return answer, nil
+		}
+		return nil, fmt.Errorf("a malformed answer: %w", err)
+	}
+	if !answer.Response || len(answer.Question) > 1 || len(answer.Question) == 1 && !sameQuestion(answer.Question[0], m.Question[0]) {
+		return nil, errForged
+	}
+	if len(answer.Question) == 0 && (answer.Rcode == dns.RcodeSuccess || answer.Rcode == dns.RcodeNameError) {
+		return nil, errForged // only errors may come without the question
+	}
+	return answer, nil
 }
 
 // receive reads one message.
