@@ -92,6 +92,8 @@ func (d *DNS) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 				continue
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
+			case over(ctx): // the socket's deadline was a moment faster than the context's
+				return nil, context.DeadlineExceeded
 			}
 			silent = true
 			problems = append(problems, err)
@@ -104,6 +106,11 @@ func (d *DNS) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 		return failed, nil
 	}
 	return nil, problems[max(0, len(problems)-len(s.addrs)):]
+}
+
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // servers are the configured ones or those of the system.
