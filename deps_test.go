@@ -52,7 +52,7 @@ var modules = []permission{
 	{"smtp/dsn", "github.com/emersion/go-message", "reading MIME"},
 	{"dkim/...", "github.com/emersion/go-msgauth", "verification, and the second opinion on our signatures"},
 	{"dkim/...", "golang.org/x/net/idna", "A-labels in d= and in DNS names"},
-	{"dkim/dmarc", "golang.org/x/net/publicsuffix", "organisational domains of records older than the tree walk"},
+	{"dkim/...", "golang.org/x/net/publicsuffix", "a parent that may sign for a domain is in its organisation"},
 	{"mx/...", "github.com/miekg/dns", "all DNS"},
 	{"mx/...", "golang.org/x/net/idna", "A-labels before the lookup"},
 	{"queue/...", "golang.org/x/time/rate", "fair shares are rates"},

@@ -30,7 +30,8 @@ var bodies = map[string]string{
 	"space at start":   " a\r\n  b\r\n\tc\r\n",
 	"tabs only inside": "a\tb\r\n",
 	"8 bit":            "Grüße, 世界\r\n\x80\xff  \xa0\r\n",
-	"control":          "a\x01\x02 \x0b \x00\r\n\x0b\r\n",
+	"control":          "a\x01\x02 \x7f\r\n\x03\r\n",
+	"vt":               "a \x0b \r\n\x0b\r\n",
 	"long clean line":  strings.Repeat("0123456789abcdef", 700) + "\r\n",
 	"many clean lines": strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 100),
 	"html":             strings.Repeat("    <td>\r\n      <a href=\"x\">a b c</a> \r\n    </td>\r\n", 50),
@@ -50,6 +51,12 @@ func TestEveryBodyVerifies(t *testing.T) {
 			mustPass(t, fields, message, 2)
 		})
 	}
+}
+
+// RFC 5322 knows no NUL, and verifiers written in C stop at it; BINARYMIME (RFC 3030) carries it all the same.
+func TestNULInBody(t *testing.T) {
+	message := crlf("From: ada@example.com\n\na\x00 \x00\n")
+	mustPass(t, must(dkim.Signer{Keys: both("example.com")}.Sign(strings.NewReader(message))), message, 2)
 }
 
 // In whatever pieces a message comes, it is the same message.
