@@ -2,13 +2,18 @@ package postrider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/postrider/postrider/smtp"
 )
 
 // Transport carries an envelope and says what became of each recipient, in their order. It
-// is safe for concurrent use.
+// returns exactly one result for each recipient and is safe for concurrent use.
 type Transport interface {
 	Deliver(ctx context.Context, e *smtp.Envelope) []smtp.Result
 }
@@ -19,16 +24,177 @@ type Signer interface {
 	Sign(message io.Reader) (fields []byte, err error)
 }
 
-// Filter looks at a message before it is composed, and may change it: it is given a copy. An error stops
-// the sending.
+// Filter looks at a message before it is composed, and may change it: it is given a copy whose
+// lists are its own. An error stops the sending.
 type Filter func(ctx context.Context, m *Message) error
 
-// Client sends mail. The zero value delivers directly to the recipients' servers.
+// Client sends mail. The zero value delivers directly to the servers of the recipients. Its
+// fields are not changed after the first use; its methods are safe for concurrent use.
 type Client struct {
-	// Transport carries the mail. Nil: &Direct{}.
+	// Transport carries the mail. Nil: a *Direct with its zero value.
 	Transport Transport
 	// Signer signs every message. Nil: mail is not signed.
 	Signer Signer
 	// Filters see every message before it is composed, in their order.
 	Filters []Filter
+	// Events is told what happened to each recipient. Nil: nobody.
+	Events Sink
+	// Log takes what cannot be told by a result, such as an event that the Sink refused. Nil:
+	// nothing is logged.
+	Log *slog.Logger
+
+	direct Direct // stands in where Transport is nil
 }
+
+// Receipt says what became of a message.
+type Receipt struct {
+	// MessageID is the Message-ID without angle brackets.
+	MessageID string
+	// Size is the number of octets of the finished message.
+	Size int64
+	// Results are the fates of the recipients: To, Cc and Bcc in their order, each address once.
+	Results []smtp.Result
+}
+
+// Send checks, composes and signs the message, delivers it, and returns once the fate of every
+// recipient in this attempt is known. The error is nil when somebody else has taken
+// responsibility for the mail to every recipient (RFC 5321 s. 4.2.5 and 6.1), and only then.
+//
+// An error that is ErrInvalid says that nothing was sent, because of the message. An *Error says
+// what became of each recipient, as the Receipt does: errors.Is finds ErrTemporary,
+// ErrPermanent, ErrPartial and smtp.ErrUnsure in it.
+func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
+	m, err := c.filtered(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkTimes(m); err != nil {
+		return nil, err
+	}
+	finished, err := m.compose(ctx, c.Signer)
+	if err != nil {
+		return nil, err
+	}
+	defer finished.close()
+	from, to, utf8, err := m.path()
+	if err != nil {
+		return nil, err
+	}
+	return c.deliver(ctx, finished.envelope(from, to, utf8), mailing{finished.messageID, m.Tenant, m.Tags})
+}
+
+// SendRaw sends a finished message (RFC 5322) to the envelope recipients in to; from is the
+// envelope sender, and empty for the null reverse-path. Lines may end in LF or CRLF. Nothing is
+// changed but that Bcc fields are removed, and Date and Message-ID are added where they are missing
+// (RFC 6409 s. 8). Errors are those of Send.
+func (c *Client) SendRaw(ctx context.Context, from string, to []string, message io.Reader) (*Receipt, error) {
+	path, recipients, utf8, err := rawPath(from, to)
+	if err != nil {
+		return nil, err
+	}
+	finished, err := composeRaw(ctx, message, path, c.Signer)
+	if err != nil {
+		return nil, err
+	}
+	defer finished.close()
+	return c.deliver(ctx, finished.envelope(path, recipients, utf8), mailing{messageID: finished.messageID})
+}
+
+// filtered returns a copy of the message after the filters.
+func (c *Client) filtered(ctx context.Context, m *Message) (*Message, error) {
+	if m == nil {
+		return nil, fmt.Errorf("%w: nil Message", ErrInvalid)
+	}
+	if len(c.Filters) == 0 {
+		return m, nil
+	}
+	m = m.clone()
+	for _, f := range c.Filters {
+		if err := f(ctx, m); err != nil {
+			return nil, fmt.Errorf("postrider: filter: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// clone copies the message and its lists, so that a filter may append to them and change them.
+func (m *Message) clone() *Message {
+	n := *m
+	for _, list := range []*[]Address{&n.To, &n.Cc, &n.Bcc, &n.ReplyTo} {
+		*list = slices.Clone(*list)
+	}
+	n.Attachments = slices.Clone(n.Attachments)
+	n.Header = slices.Clone(n.Header)
+	n.Tags = slices.Clone(n.Tags)
+	if n.Unsubscribe != nil {
+		u := *n.Unsubscribe
+		n.Unsubscribe = &u
+	}
+	return &n
+}
+
+// checkTimes refuses times that cannot be kept without a queue.
+func checkTimes(m *Message) error {
+	now := time.Now()
+	if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
+		return fmt.Errorf("%w: Deadline has passed", ErrInvalid)
+	}
+	if m.NotBefore.After(now) {
+		return fmt.Errorf("%w: NotBefore lies in the future, which needs a Queue", ErrInvalid)
+	}
+	return nil
+}
+
+// mailing is what events carry of a message.
+type mailing struct {
+	messageID, tenant string
+	tags              []string
+}
+
+// deliver makes one attempt and tells the sink about it.
+func (c *Client) deliver(ctx context.Context, e *smtp.Envelope, m mailing) (*Receipt, error) {
+	results := c.transport().Deliver(ctx, e)
+	if len(results) != len(e.To) {
+		// A fate that was not told is not known: the mail may be on its way.
+		results = smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients",
+			smtp.ErrUnsure, len(results), len(e.To)))
+	}
+	c.record(ctx, m, results)
+	receipt := &Receipt{MessageID: m.messageID, Size: e.Size, Results: results}
+	if slices.ContainsFunc(results, func(r smtp.Result) bool { return r.Err != nil }) {
+		return receipt, &Error{Results: results}
+	}
+	return receipt, nil
+}
+
+func (c *Client) transport() Transport {
+	if c.Transport != nil {
+		return c.Transport
+	}
+	return &c.direct
+}
+
+// record tells the sink. A sink that fails never turns a success into a failure: it is logged.
+func (c *Client) record(ctx context.Context, m mailing, results []smtp.Result) {
+	if c.Events == nil {
+		return
+	}
+	events := make([]Event, len(results))
+	for i, r := range results {
+		events[i] = resultEvent(m, r)
+	}
+	if err := c.Events.Record(context.WithoutCancel(ctx), events...); err != nil && c.Log != nil {
+		c.Log.ErrorContext(ctx, "events were not recorded", "message-id", m.messageID, "error", err)
+	}
+}
+
+// Close ends idle connections of the client's transport, after transactions in flight have ended or
+// ctx has. The client is not used after it.
+func (c *Client) Close(ctx context.Context) error {
+	if t, ok := c.transport().(interface{ Close(context.Context) error }); ok {
+		return t.Close(ctx)
+	}
+	return nil
+}
+
+var errNoRecipient = errors.New("no recipient")

@@ -1,0 +1,41 @@
+package postrider
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/postrider/postrider/dkim"
+)
+
+// settings are the parameters of a URL that belong to the client, not to one transport.
+type settings struct {
+	dkim []string
+}
+
+// collect takes the client's parameters out of a URL's.
+func (s *settings) collect(p *parameters) {
+	s.dkim = append(s.dkim, p.take("dkim")...)
+}
+
+// apply sets up the client.
+func (s *settings) apply(c *Client) error {
+	if len(s.dkim) == 0 {
+		return nil
+	}
+	// Whoever names only an Ed25519 key here has chosen it: there is no other word for it in a URL.
+	signer := &dkim.Signer{Ed25519Alone: true}
+	for _, value := range s.dkim {
+		domain, rest, _ := strings.Cut(value, ":")
+		selector, file, ok := strings.Cut(rest, ":")
+		if !ok || domain == "" || selector == "" || file == "" {
+			return fmt.Errorf("dkim=%s: want DOMAIN:SELECTOR:KEYFILE", value)
+		}
+		key, err := dkim.LoadKey(file)
+		if err != nil {
+			return fmt.Errorf("dkim=%s: %w", value, err)
+		}
+		signer.Keys = append(signer.Keys, dkim.Key{Domain: domain, Selector: selector, Signer: key})
+	}
+	c.Signer = signer
+	return nil
+}
