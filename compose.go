@@ -140,9 +140,7 @@ func newComposer(ctx context.Context, m *Message, f facts, to sink) *composer {
 }
 
 func (c *composer) free() {
-	if c.out.chunk != nil {
-		chunks.Put(c.out.chunk)
-	}
+	c.out.free()
 	if cap(c.h.b) > 64<<10 {
 		return // a message with thousands of recipients; its buffer shall not stay
 	}

@@ -16,11 +16,6 @@ func (c *composer) attachment(i int) error {
 	a := &c.m.Attachments[i]
 	media := a.media()
 	var err error
-	if c.out.scratch == nil {
-		buf := chunks.Get().(*[chunkSize]byte)
-		defer func() { c.out.scratch = nil; chunks.Put(buf) }()
-		c.out.scratch = buf[:]
-	}
 	if strings.HasPrefix(media.full, "message/") {
 		err = c.message(a, media)
 	} else {

@@ -14,10 +14,10 @@ func (c *composer) message(a *Attachment, media mediaType) error {
 	sp := newSpool()
 	defer sp.close()
 	scan := messageScan{out: output{ctx: c.out.ctx, sink: sp, chunk: chunks.Get().(*[chunkSize]byte)}}
-	defer func() { chunks.Put(scan.out.chunk) }()
+	defer scan.out.free()
 	scan.seed = hex.AppendEncode(nil, c.seed[:12])
 	err := a.read(func(r io.Reader, size int64) error {
-		return readBlocks(r, c.out.scratch, size, scan.block)
+		return readBlocks(r, c.out.buffer(), size, scan.block)
 	})
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ type output struct {
 	total   int64 // octets in the chunks before
 	err     error
 	last    [2]byte // the last two octets of the chunks before
-	scratch []byte  // for the encoders
+	scratch *[chunkSize]byte
 }
 
 // sink keeps or passes on the first n octets of a chunk and returns a chunk to write to.
@@ -61,6 +61,24 @@ func (o *output) flush() {
 		}
 	}
 	o.n = 0
+}
+
+// buffer is for those who read or convert something before they write it.
+func (o *output) buffer() []byte {
+	if o.scratch == nil {
+		o.scratch = chunks.Get().(*[chunkSize]byte)
+	}
+	return o.scratch[:]
+}
+
+// free gives the memory back.
+func (o *output) free() {
+	for _, c := range []*[chunkSize]byte{o.chunk, o.scratch} {
+		if c != nil {
+			chunks.Put(c)
+		}
+	}
+	o.chunk, o.scratch = nil, nil
 }
 
 // Write makes the output an io.Writer.

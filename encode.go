@@ -32,8 +32,9 @@ type content struct {
 //     characters, no line that begins with "From " (stores put ">" before it) or that looks like one
 //     of our boundaries.
 //   - 8bit, if the caller wants it, under the same conditions.
-//   - quoted-printable or base64, whichever is shorter, otherwise. Both take every octet. A bare CR and a
-//     NUL, which must not stand in a message (RFC 5322 s. 2.2 and 4), arrive in this way as they are.
+//   - quoted-printable, if at most one octet in four needs an escape, or else base64. Both take every
+//     octet: a bare CR and a NUL, which must not stand in a message (RFC 5322 s. 2.2 and 4), arrive in
+//     this way as they are.
 func scan(s string, allowEightBit bool) content {
 	escapes, high, line, longest := 0, 0, 0, 0
 	unsafe := false
@@ -78,11 +79,9 @@ func scan(s string, allowEightBit bool) content {
 		c.enc = sevenBit
 	case !unsafe && allowEightBit && longest <= lineMax:
 		c.enc = eightBit
-	// Sizes: QP has three octets for each escape and a soft break in each 73, base64 4/3 and a
-	// line break in each 76.
-	case (len(s)+2*(escapes+high))*76/73 <= len(s)*4/3*78/76:
-		c.enc = quotedPrintable
-	case high == 0: // "=" a thousand times, say: text for people stays readable without a decoder
+	// Base64 is shorter from about one escape in six octets on; text that people can read without
+	// a decoder, as that of the Latin scripts, is worth a little more.
+	case high == 0 || (escapes+high)*4 <= len(s):
 		c.enc = quotedPrintable
 	default:
 		c.enc = base64Encoded

@@ -32,7 +32,7 @@ func (o *output) base64(data []byte) {
 
 // base64Text writes a text in its canonical form, with CRLF line ends (RFC 2046 s. 4.1.1).
 func (o *output) base64Text(s string) {
-	buf, n := o.scratch[:len(o.scratch)/base64Line*base64Line], 0
+	buf, n := o.buffer()[:chunkSize/base64Line*base64Line], 0
 	put := func(p string) {
 		for p != "" {
 			c := copy(buf[n:], p)
@@ -73,7 +73,7 @@ func (e errSize) Error() string {
 // base64From writes all that r yields, which must be size octets unless size is negative. It reads no
 // octet twice and holds no more than a buffer of it.
 func (o *output) base64From(r io.Reader, size int64) error {
-	return readBlocks(r, o.scratch[:len(o.scratch)/base64Line*base64Line], size, func(p []byte) error {
+	return readBlocks(r, o.buffer()[:chunkSize/base64Line*base64Line], size, func(p []byte) error {
 		o.base64(p)
 		return o.err
 	})
