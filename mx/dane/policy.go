@@ -43,15 +43,10 @@ func (p *Policy) Apply(ctx context.Context, r *mx.Route) error {
 		r.Notes = append(r.Notes, "DANE: not applied: the way to the hosts is not signed by DNSSEC")
 		return nil
 	}
-	l := lookup{resolver}
-	found := l.hosts(ctx, r.Hosts)
-	expanded := ""
-	if slices.ContainsFunc(found, func(a answer) bool { return len(a.records) > 0 }) {
-		expanded = l.nextHop(ctx, r)
-	}
+	found := lookup{resolver}.hosts(ctx, r.Hosts)
 	for i := range r.Hosts {
 		if r.Hosts[i].Err == nil {
-			demand(r, &r.Hosts[i], found[i], r.Domain, expanded)
+			demand(r, &r.Hosts[i], found[i])
 		}
 	}
 	return nil
@@ -65,8 +60,8 @@ func (p *Policy) notice(ctx context.Context, text string) {
 	slog.WarnContext(ctx, text)
 }
 
-// demand writes into the host what was found about it; nextHop are the names of the route's domain.
-func demand(r *mx.Route, h *mx.Host, a answer, nextHop ...string) {
+// demand writes into the host what was found about it.
+func demand(r *mx.Route, h *mx.Host, a answer) {
 	finding := mx.Finding{Type: "tlsa", Domain: a.base, Hosts: []string{h.Name}, Enforced: true}
 	if a.err != nil {
 		h.Err = &mx.Error{Domain: h.Name, Code: 451, Status: "4.7.5", Err: fmt.Errorf("TLSA lookup: %w", a.err)}
@@ -97,7 +92,7 @@ func demand(r *mx.Route, h *mx.Host, a answer, nextHop ...string) {
 	r.Findings = append(r.Findings, finding)
 	// RFC 7672 s. 3.2.2; the base domain is first, since it is also the name for SNI (s. 8.1).
 	references := []string{a.base}
-	for _, name := range append([]string{h.Name}, nextHop...) {
+	for _, name := range []string{h.Name, r.Domain, r.Canonical} {
 		if name != "" && !slices.Contains(references, name) {
 			references = append(references, name)
 		}

@@ -22,7 +22,6 @@ var digest = strings.Repeat("ab", 32)
 func zone(t *testing.T) *mxtest.Zone {
 	z := mxtest.MustParse(fmt.Sprintf(`
 		signed.test. MX 10 good.signed.test.
-		next.test. CNAME signed.test.
 		good.signed.test. A 192.0.2.1
 		_25._tcp.good.signed.test. TLSA 3 1 1 %[1]s
 		_2525._tcp.good.signed.test. TLSA 2 1 1 %[1]s
@@ -46,12 +45,13 @@ func zone(t *testing.T) *mxtest.Zone {
 		aliasout.signed.test. CNAME host.unsigned.test.
 		_25._tcp.aliasout.signed.test. TLSA 3 1 1 %[1]s
 		host.unsigned.test. A 192.0.2.1
+		alias.unsigned.test. CNAME good.signed.test.
 		_25._tcp.host.unsigned.test. TLSA 3 1 1 %[1]s
 		six.signed.test. AAAA 2001:db8::1
 		sixalias.signed.test. CNAME six.signed.test.
 		_25._tcp.six.signed.test. TLSA 3 1 1 %[1]s
 	`, digest))
-	z.Authenticate("signed.test", "next.test")
+	z.Authenticate("signed.test")
 	return z
 }
 
@@ -61,27 +61,28 @@ func routeTo(z mx.Resolver, hosts ...mx.Host) *mx.Route {
 
 func TestPolicy(t *testing.T) {
 	for _, c := range []struct {
-		host      string
-		authentic bool
-		level     mx.Level
-		names     string
+		host, canonical string
+		authentic       bool
+		level           mx.Level
+		names           string
 	}{
-		{"good.signed.test", true, mx.DANE, "good.signed.test signed.test"},
-		{"none.signed.test", true, mx.Opportunistic, ""},
-		{"pkix.signed.test", true, mx.Encrypted, ""},
-		{"odd.signed.test", true, mx.Encrypted, ""},
-		{"mixed.signed.test", true, mx.DANE, "mixed.signed.test signed.test"},
-		{"shared.signed.test", true, mx.DANE, "shared.signed.test signed.test"},
-		{"outside.signed.test", true, mx.Opportunistic, ""},
-		{"alias.signed.test", true, mx.DANE, "good.signed.test alias.signed.test signed.test"},
-		{"aliasown.signed.test", true, mx.DANE, "aliasown.signed.test signed.test"},
-		{"aliasout.signed.test", false, mx.DANE, "aliasout.signed.test signed.test"},
-		{"host.unsigned.test", false, mx.Opportunistic, ""},
-		{"sixalias.signed.test", true, mx.DANE, "six.signed.test sixalias.signed.test signed.test"},
+		{"good.signed.test", "good.signed.test", true, mx.DANE, "good.signed.test signed.test"},
+		{"none.signed.test", "none.signed.test", true, mx.Opportunistic, ""},
+		{"pkix.signed.test", "pkix.signed.test", true, mx.Encrypted, ""},
+		{"odd.signed.test", "odd.signed.test", true, mx.Encrypted, ""},
+		{"mixed.signed.test", "mixed.signed.test", true, mx.DANE, "mixed.signed.test signed.test"},
+		{"shared.signed.test", "shared.signed.test", true, mx.DANE, "shared.signed.test signed.test"},
+		{"outside.signed.test", "outside.signed.test", true, mx.Opportunistic, ""},
+		{"alias.signed.test", "good.signed.test", true, mx.DANE, "good.signed.test alias.signed.test signed.test"},
+		{"aliasown.signed.test", "none.signed.test", true, mx.DANE, "aliasown.signed.test signed.test"},
+		{"aliasout.signed.test", "host.unsigned.test", false, mx.DANE, "aliasout.signed.test signed.test"},
+		{"alias.unsigned.test", "good.signed.test", false, mx.Opportunistic, ""},
+		{"host.unsigned.test", "host.unsigned.test", false, mx.Opportunistic, ""},
+		{"sixalias.signed.test", "six.signed.test", true, mx.DANE, "six.signed.test sixalias.signed.test signed.test"},
 	} {
 		t.Run(c.host, func(t *testing.T) {
 			z := zone(t)
-			r := routeTo(z, mx.Host{Name: c.host, Authentic: c.authentic})
+			r := routeTo(z, mx.Host{Name: c.host, Canonical: c.canonical, Authentic: c.authentic})
 			if err := new(dane.Policy).Apply(context.Background(), r); err != nil {
 				t.Fatal(err)
 			}
@@ -92,7 +93,7 @@ func TestPolicy(t *testing.T) {
 			if (h.Demand.Verify != nil) != (c.level == mx.DANE) || (h.Demand.Why != "") != (c.level > mx.Opportunistic) {
 				t.Errorf("demand %+v", h.Demand)
 			}
-			if c.host == "host.unsigned.test" && slices.ContainsFunc(z.Asked(), func(q string) bool { return strings.HasSuffix(q, "TLSA") }) {
+			if strings.HasSuffix(c.host, ".unsigned.test") && slices.ContainsFunc(z.Asked(), func(q string) bool { return strings.HasSuffix(q, "TLSA") }) {
 				t.Errorf("a host without DNSSEC was asked for TLSA: %q", z.Asked())
 			}
 		})
@@ -112,7 +113,7 @@ func TestPolicyPort(t *testing.T) {
 // The name that the domain is an alias of is a reference name too (RFC 7672 s. 3.2.2).
 func TestPolicyAliasDomain(t *testing.T) {
 	r := routeTo(zone(t), mx.Host{Name: "good.signed.test", Authentic: true})
-	r.Domain = "next.test"
+	r.Domain, r.Canonical = "next.test", "signed.test"
 	if err := new(dane.Policy).Apply(context.Background(), r); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +134,7 @@ func TestPolicyBrokenDNS(t *testing.T) {
 			z := zone(t)
 			z.Fail("_tcp.good.signed.test", fault)
 			r := routeTo(z, mx.Host{Name: "good.signed.test", Authentic: true}, mx.Host{Name: "mixed.signed.test", Authentic: true},
-				mx.Host{Name: "alias.signed.test", Authentic: true})
+				mx.Host{Name: "alias.signed.test", Canonical: "good.signed.test", Authentic: true})
 			if err := new(dane.Policy).Apply(context.Background(), r); err != nil {
 				t.Fatal(err)
 			}
