@@ -18,12 +18,20 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/mxtest"
 )
+
+// bubble runs a test with a world in a synctest bubble.
+func bubble(t *testing.T, name string, f func(t *testing.T, w *world)) {
+	t.Run(name, func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { f(t, newWorld(t)) })
+	})
+}
 
 // world is a zone with a policy host over pipes, at home in a synctest bubble.
 type world struct {
