@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/postrider/postrider/dkim"
 )
 
 // composed is a finished message: its octets do not change any more.
@@ -54,6 +56,11 @@ func (m *Message) compose(ctx context.Context, s Signer) (*composed, error) {
 	sp := newSpool()
 	c := newComposer(ctx, m, facts, sp)
 	defer c.free()
+	var signature *dkim.Signature
+	if s, ok := s.(streamSigner); ok {
+		signature = s.NewSignature(ctx)
+		c.out.hash = signature
+	}
 	if err := c.write(); err != nil {
 		sp.close()
 		return nil, err
@@ -62,13 +69,30 @@ func (m *Message) compose(ctx context.Context, s Signer) (*composed, error) {
 		size: sp.size, eightBit: c.eightBit, utf8: facts.utf8,
 		messageID: c.messageID, date: c.date, spool: sp,
 	}
-	if err := done.sign(ctx, s); err != nil {
-		sp.close()
-		return nil, err
+	if signature == nil {
+		err := done.sign(ctx, s)
+		if err != nil {
+			sp.close()
+			return nil, err
+		}
+		return done, nil
 	}
+	fields, err := signature.Fields()
+	if err != nil {
+		sp.close()
+		return nil, fmt.Errorf("postrider: signing: %w", err)
+	}
+	done.fields = fields
+	done.size += int64(len(fields))
 	return done, nil
 }
 
+// streamSigner is a Signer that is written to while the message is composed: dkim.Signer.
+type streamSigner interface {
+	NewSignature(ctx context.Context) *dkim.Signature
+}
+
+// sign lets a signer read the finished message.
 func (c *composed) sign(ctx context.Context, s Signer) error {
 	if s == nil {
 		return nil
@@ -79,10 +103,10 @@ func (c *composed) sign(ctx context.Context, s Signer) error {
 	}
 	defer r.Close()
 	fields, err := s.Sign(r)
-	if err != nil {
-		return fmt.Errorf("postrider: signing: %w", err)
+	if err == nil {
+		err = checkFields(fields)
 	}
-	if err := checkFields(fields); err != nil {
+	if err != nil {
 		return fmt.Errorf("postrider: signing: %w", err)
 	}
 	c.fields = fields

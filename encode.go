@@ -36,52 +36,41 @@ type content struct {
 //     octet: a bare CR and a NUL, which must not stand in a message (RFC 5322 s. 2.2 and 4), arrive in
 //     this way as they are.
 func scan(s string, allowEightBit bool) content {
-	escapes, high, line, longest := 0, 0, 0, 0
+	escapes, longest := 0, 0
+	var seen class
 	unsafe := false
-	start := true
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if start {
-			start = false
-			line = i
-			if c == 'F' && strings.HasPrefix(s[i:], "From ") || c == '-' && strings.HasPrefix(s[i:], "--=_") {
-				unsafe = true
+	for rest := s; rest != ""; {
+		line := rest
+		if i := strings.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
+			if i > 0 && line[i-1] == '\r' {
+				line = line[:i-1]
 			}
+		} else {
+			rest = ""
 		}
-		switch class[c] {
-		case classPlain:
-		case classHigh:
-			high++
-		case classEscape:
-			escapes++
-		case classControl:
-			escapes++
-			unsafe = true
-		case classCR:
-			if i+1 == len(s) || s[i+1] != '\n' {
-				escapes++
-				unsafe = true
-			}
-		case classLF:
-			longest = max(longest, i-line)
-			start = true
+		for i := 0; i < len(line); i++ {
+			c := classes[line[i]]
+			seen |= c
+			escapes += int(c & classEscape)
 		}
+		longest = max(longest, len(line))
+		unsafe = unsafe || strings.HasPrefix(line, "From ") || strings.HasPrefix(line, "--=_")
 	}
-	if !start {
-		longest = max(longest, len(s)-line)
-	}
+	unsafe = unsafe || seen&classControl != 0
+	high := seen&classHigh != 0
 	c := content{text: s, bad: -1}
-	if high > 0 && !utf8.ValidString(s) {
+	if high && !utf8.ValidString(s) {
 		c.bad = invalidAt(s)
 	}
 	switch {
-	case !unsafe && high == 0 && longest <= lineMax:
+	case !unsafe && !high && longest <= lineMax:
 		c.enc = sevenBit
 	case !unsafe && allowEightBit && longest <= lineMax:
 		c.enc = eightBit
 	// Base64 is shorter from about one escape in six octets on; text that people can read without
 	// a decoder, as that of the Latin scripts, is worth a little more.
-	case high == 0 || (escapes+high)*4 <= len(s):
+	case !high || escapes*4 <= len(s):
 		c.enc = quotedPrintable
 	default:
 		c.enc = base64Encoded
@@ -100,30 +89,25 @@ func invalidAt(s string) int {
 	return -1
 }
 
+// class says what an octet within a line means for the encoding.
+type class uint8
+
 const (
-	classPlain = iota
-	classHigh
-	classEscape
-	classControl
-	classCR
-	classLF
+	classEscape  class = 1 << iota // is three octets in quoted-printable
+	classHigh                      // is above 127
+	classControl                   // must not stand in a message as it is
 )
 
-// class says what an octet means for the choice of the encoding.
-var class = func() (t [256]uint8) {
+var classes = func() (t [256]class) {
 	for c := range t {
 		switch {
 		case c >= 0x80:
-			t[c] = classHigh
-		case c == '\r':
-			t[c] = classCR
-		case c == '\n':
-			t[c] = classLF
+			t[c] = classHigh | classEscape
 		case c == '=':
 			t[c] = classEscape
 		case c == '\t':
-		case c < ' ', c == 0x7f:
-			t[c] = classControl
+		case c < ' ', c == 0x7f: // a CR is a control character here: those of line ends are cut off
+			t[c] = classControl | classEscape
 		}
 	}
 	return t
