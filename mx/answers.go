@@ -29,10 +29,13 @@ const (
 // answers are what a router has learned, in a form that is small to keep and quick to read. Domains
 // and hosts are kept apart, for many domains share their hosts.
 type answers struct {
-	once   sync.Once
-	system DNS // where Router.Resolver is nil
-	hosts  memo[string, exchanges]
-	addrs  memo[string, addresses]
+	once     sync.Once
+	resolver Resolver // for what the router itself asks and keeps
+	shared   Resolver // for what policies ask: a Cache over it
+	system   DNS      // where Router.Resolver is nil
+	cache    Cache    // where Router.Resolver is no Cache
+	hosts    memo[string, exchanges]
+	addrs    memo[string, addresses]
 }
 
 // exchanges is what MX says about a domain.
@@ -58,21 +61,30 @@ type addresses struct {
 	err       *Error // permanent: there is no address
 }
 
-func (a *answers) init() {
+func (a *answers) init(resolver Resolver) {
 	a.once.Do(func() {
-		a.hosts.limit, a.addrs.limit = 24<<20, 24<<20
+		if resolver == nil {
+			resolver = &a.system
+		}
+		a.resolver, a.shared = resolver, resolver
+		if _, ok := resolver.(*Cache); !ok {
+			a.cache.Resolver, a.cache.Size = resolver, 8<<20
+			a.shared = &a.cache
+		}
+		// What the entries cost was measured: 32 octets in the map, the entry, and what hangs on it.
+		a.hosts.limit, a.addrs.limit = 31<<20, 27<<20
 		a.hosts.cost = func(domain string, x exchanges) int {
-			n := len(domain) + 80
+			n := 32 + 96 + len(domain) + 8
 			for _, h := range x.hosts {
-				n += len(h.name) + 40
+				n += 24 + len(h.name) + 8
 			}
 			for _, note := range x.notes {
-				n += len(note) + 16
+				n += 16 + len(note) + 8
 			}
 			return n
 		}
 		a.addrs.cost = func(host string, x addresses) int {
-			return len(host) + 80 + 24*len(x.addrs)
+			return 32 + 80 + 24*len(x.addrs) // the name is shared with exchanges
 		}
 	})
 }
@@ -80,6 +92,10 @@ func (a *answers) init() {
 // exchangesOf asks for a domain's MX records. Its errors are temporary; what is permanent is in the
 // answer.
 func (r *Router) exchangesOf(ctx context.Context, domain string) (exchanges, error) {
+	if x, _, ok := r.asked.hosts.get(domain); ok {
+		return x, nil // without the closure below, which costs an allocation
+	}
+	domain = strings.Clone(domain) // it may be part of a whole message
 	x, _, err := r.asked.hosts.do(ctx, domain, func(ctx context.Context) (x exchanges, life time.Duration, err error) {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
@@ -88,9 +104,7 @@ func (r *Router) exchangesOf(ctx context.Context, domain string) (exchanges, err
 		if err != nil {
 			return x, 0, fmt.Errorf("the MX lookup failed: %w", err)
 		}
-		x = r.exchanges(domain, a)
-		x.notes = slices.Clip(x.notes) // who appends to a route's notes gets a copy
-		return x, a.life, nil
+		return r.exchanges(domain, a), a.life, nil
 	})
 	return x, err
 }
@@ -178,7 +192,7 @@ func (r *Router) isSelf(name string) bool {
 func (r *Router) addressesOf(ctx context.Context, host string) (addresses, error) {
 	x, _, err := r.asked.addrs.do(ctx, host, func(ctx context.Context) (x addresses, life time.Duration, err error) {
 		if err := checkName(host); err != nil {
-			return addresses{err: &Error{host, 550, "5.4.4", err}}, maxLife, nil
+			return addresses{canonical: host, err: &Error{host, 550, "5.4.4", err}}, maxLife, nil
 		}
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
@@ -231,7 +245,8 @@ func (r *Router) askAddresses(ctx context.Context, host string) (addresses, time
 // others have no address.
 func (r *Router) addresses(host string, families []*family) (x addresses, life time.Duration, err error) {
 	x.canonical, x.authentic, life = host, true, maxLife
-	refused, missing := "", false
+	var refused error
+	missing := false
 	for _, f := range families {
 		if f.err != nil {
 			err = fmt.Errorf("the address lookup failed: %w", f.err)
@@ -246,8 +261,8 @@ func (r *Router) addresses(host string, families []*family) (x addresses, life t
 		}
 		allowed := f.addrs[:0]
 		for _, addr := range f.addrs {
-			if why := refusal(addr, r.Allow); why != "" {
-				refused = fmt.Sprintf("address %s is refused: it is %s, not on the public Internet", addr, why)
+			if err := Guard(addr, r.Allow); err != nil {
+				refused = err
 			} else if len(allowed) < maxAddrs {
 				allowed = append(allowed, addr)
 			}
@@ -260,8 +275,8 @@ func (r *Router) addresses(host string, families []*family) (x addresses, life t
 		return x, life, nil
 	case err != nil:
 		return x, 0, err
-	case refused != "":
-		x.err = &Error{host, 550, "5.4.4", errors.New(refused)}
+	case refused != nil:
+		x.err = &Error{host, 550, "5.4.4", refused}
 	case missing:
 		x.err = &Error{host, 550, "5.4.4", errors.New("the host does not exist")}
 	case r.Network == "ip4" || r.Network == "ip6":

@@ -1,6 +1,7 @@
 package mx
 
 import (
+	"bytes"
 	"context"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ type Cache struct {
 
 	once   sync.Once
 	system DNS
-	memo   memo[question, []byte]
+	memo   memo[question, packet]
 }
 
 // question is what makes two questions equal: also the bits that change the answer.
@@ -29,6 +30,12 @@ type question struct {
 	name          string
 	qtype, qclass uint16
 	bits          byte
+}
+
+// packet is an answer in wire format, which is smaller than a dns.Msg and cannot be changed by who gets it.
+type packet struct {
+	octets []byte
+	life   time.Duration
 }
 
 const (
@@ -45,7 +52,7 @@ func (c *Cache) resolver() Resolver {
 		if c.Size == 0 {
 			c.memo.limit = 32 << 20
 		}
-		c.memo.cost = func(q question, packet []byte) int { return len(q.name) + cap(packet) + 48 }
+		c.memo.cost = func(q question, p packet) int { return 128 + len(q.name) + len(p.octets) }
 	})
 	if c.Resolver == nil {
 		return &c.system
@@ -62,26 +69,28 @@ func (c *Cache) Exchange(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
 	if len(q.Question) != 1 || q.Opcode != dns.OpcodeQuery {
 		return resolver.Exchange(ctx, q)
 	}
-	packet, age, err := c.memo.do(ctx, keyOf(q), func(ctx context.Context) ([]byte, time.Duration, error) {
-		a, err := resolver.Exchange(ctx, q.Copy()) // q may be gone before this ends
+	p, left, err := c.memo.do(ctx, keyOf(q), func(ctx context.Context) (p packet, life time.Duration, err error) {
+		a, err := resolver.Exchange(ctx, q)
 		if err != nil {
-			return nil, 0, err
+			return p, 0, err
 		}
 		compressed := *a
 		compressed.Compress = true
-		packet, err := compressed.Pack()
+		octets, err := compressed.Pack()
 		if err != nil {
-			return nil, 0, err
+			return p, 0, err
 		}
-		return append(make([]byte, 0, len(packet)), packet...), lifeOf(q, a), nil
+		life = lifeOf(q, a)
+		return packet{bytes.Clone(octets), life}, life, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	a := new(dns.Msg)
-	if err := a.Unpack(packet); err != nil {
+	if err := a.Unpack(p.octets); err != nil {
 		return nil, err
 	}
+	age := p.life - left
 	a.Id = q.Id
 	if len(a.Question) == 1 {
 		a.Question[0].Name = q.Question[0].Name // in the asker's upper and lower case

@@ -35,10 +35,15 @@ func parseDomain(domain string) (name string, literal netip.Addr, err error) {
 	if err := checkName(name); err != nil {
 		return "", literal, err
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
+	if last := name[len(name)-1]; '0' <= last && last <= '9' && isAddress(name) {
 		return "", literal, errors.New("an address in place of a domain is written in brackets")
 	}
 	return name, literal, nil
+}
+
+func isAddress(name string) bool {
+	_, err := netip.ParseAddr(name)
+	return err == nil
 }
 
 // plain says that a name needs no mapping: ASCII in lower case, no A-labels whose content to check.

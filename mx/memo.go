@@ -20,31 +20,27 @@ type memo[K comparable, V any] struct {
 
 type entry[V any] struct {
 	value   V
-	stored  time.Duration // since epoch
-	expires time.Duration
-	cost    int
+	expires time.Duration // since the memo's epoch
+	cost    int32
 }
 
 // flight is a question that is being asked.
 type flight[V any] struct {
-	done    chan struct{}
-	cancel  context.CancelFunc
-	waiters int // guarded by the memo's lock
-	value   V
-	err     error
+	done      chan struct{}
+	value     V
+	life      time.Duration
+	err       error
+	abandoned bool // who asks gave up; the question is still open
 }
 
-// overhead is what an entry costs besides its value: its slot in the map and its bookkeeping.
-const overhead = 96
-
-// get finds a value that has not expired, and its age.
-func (m *memo[K, V]) get(key K) (value V, age time.Duration, ok bool) {
+// get finds a value that has not expired, and how long it has left.
+func (m *memo[K, V]) get(key K) (value V, left time.Duration, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.fresh(key)
 }
 
-func (m *memo[K, V]) fresh(key K) (value V, age time.Duration, ok bool) {
+func (m *memo[K, V]) fresh(key K) (value V, left time.Duration, ok bool) {
 	e := m.kept[key]
 	if e == nil {
 		return value, 0, false
@@ -54,66 +50,56 @@ func (m *memo[K, V]) fresh(key K) (value V, age time.Duration, ok bool) {
 		m.drop(key, e)
 		return value, 0, false
 	}
-	return e.value, now - e.stored, true
+	return e.value, e.expires - now, true
 }
 
 // do returns the kept value, or that of fill, which says how long it may be kept. Of callers with the same
-// key one fills and all get what it got. An error is for those who wait for it and is not kept: the
-// resolver behind us remembers failures (RFC 9520), and the queue waits before it asks again.
-// fill's context ends when nobody waits any more.
-func (m *memo[K, V]) do(ctx context.Context, key K, fill func(context.Context) (V, time.Duration, error)) (V, time.Duration, error) {
-	m.mu.Lock()
-	if value, age, ok := m.fresh(key); ok {
+// key one fills and all get what it got; where that one gives up, another takes over. An error is for
+// those who wait for it and is not kept: the resolver behind us remembers failures (RFC 9520), and the
+// queue waits before it asks again.
+func (m *memo[K, V]) do(ctx context.Context, key K, fill func(context.Context) (V, time.Duration, error)) (value V, left time.Duration, err error) {
+	for {
+		m.mu.Lock()
+		if value, left, ok := m.fresh(key); ok {
+			m.mu.Unlock()
+			return value, left, nil
+		}
+		f := m.open[key]
+		if f == nil {
+			f = &flight[V]{done: make(chan struct{}), abandoned: true}
+			if m.open == nil {
+				m.open = make(map[K]*flight[V])
+			}
+			m.open[key] = f
+			m.mu.Unlock()
+			m.lead(ctx, key, f, fill)
+			return f.value, f.life, f.err
+		}
 		m.mu.Unlock()
-		return value, age, nil
-	}
-	f := m.open[key]
-	if f == nil {
-		f = m.start(ctx, key, fill)
-	}
-	f.waiters++
-	m.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.value, 0, f.err
-	case <-ctx.Done():
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if f.waiters--; f.waiters == 0 {
-		f.cancel()
-		if m.open[key] == f {
-			delete(m.open, key) // the next caller must not wait for a cancelled one
+		select {
+		case <-f.done:
+			if !f.abandoned {
+				return f.value, f.life, f.err
+			}
+		case <-ctx.Done():
+			return value, 0, ctx.Err()
 		}
 	}
-	var none V
-	return none, 0, ctx.Err()
 }
 
-// start fills in a goroutine of its own, so that a caller who gives up takes nothing from the others.
-// The caller holds the lock.
-func (m *memo[K, V]) start(ctx context.Context, key K, fill func(context.Context) (V, time.Duration, error)) *flight[V] {
-	f := &flight[V]{done: make(chan struct{})}
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if m.open == nil {
-		m.open = make(map[K]*flight[V])
-	}
-	m.open[key] = f
-	go func() {
-		defer f.cancel()
-		var life time.Duration
-		f.value, life, f.err = fill(ctx)
+// lead fills for all who wait; they are let go also when fill panics.
+func (m *memo[K, V]) lead(ctx context.Context, key K, f *flight[V], fill func(context.Context) (V, time.Duration, error)) {
+	defer func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.open[key] == f {
-			delete(m.open, key)
-		}
-		if f.err == nil && life > 0 {
-			m.store(key, f.value, life)
+		delete(m.open, key)
+		if f.err == nil && f.life > 0 && !f.abandoned {
+			m.store(key, f.value, f.life)
 		}
 		close(f.done)
 	}()
-	return f
+	f.value, f.life, f.err = fill(ctx)
+	f.abandoned = f.err != nil && ctx.Err() != nil
 }
 
 // store keeps a value and makes room for it. The caller holds the lock.
@@ -125,10 +111,9 @@ func (m *memo[K, V]) store(key K, value V, life time.Duration) {
 	if old := m.kept[key]; old != nil {
 		m.drop(key, old)
 	}
-	now := time.Since(m.epoch)
-	e := &entry[V]{value: value, stored: now, expires: now + life, cost: overhead + m.cost(key, value)}
+	e := &entry[V]{value: value, expires: time.Since(m.epoch) + life, cost: int32(m.cost(key, value))}
 	m.kept[key] = e
-	m.size += e.cost
+	m.size += int(e.cost)
 	for m.size > m.limit && len(m.kept) > 0 {
 		m.evict()
 	}
@@ -152,5 +137,5 @@ func (m *memo[K, V]) evict() {
 
 func (m *memo[K, V]) drop(key K, e *entry[V]) {
 	delete(m.kept, key)
-	m.size -= e.cost
+	m.size -= int(e.cost)
 }

@@ -14,7 +14,7 @@ import (
 // Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
 // in brackets. A route has at least one host with an address. The error is an *Error.
 func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
-	r.asked.init()
+	r.asked.init(r.Resolver)
 	if r.Network != "" && r.Network != "ip" && r.Network != "ip4" && r.Network != "ip6" {
 		return nil, &Error{domain, 451, "4.3.5", fmt.Errorf("mx: Router.Network is %q, not ip, ip4 or ip6", r.Network)}
 	}
@@ -37,12 +37,16 @@ func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
 	return route, nil
 }
 
+// resolver is the one for the router's own questions.
 func (r *Router) resolver() (resolver Resolver, trusted bool) {
-	resolver = r.Resolver
-	if resolver == nil {
-		resolver = &r.asked.system
-	}
+	resolver = r.asked.resolver
 	return resolver, r.TrustAD || Trusted(resolver)
+}
+
+// newRoute is a route with what policies need.
+func (r *Router) newRoute(domain, canonical string) *Route {
+	_, trusted := r.resolver()
+	return &Route{Domain: domain, Canonical: canonical, Resolver: r.asked.shared, Trusted: trusted, Allow: r.Allow}
 }
 
 func (r *Router) port() uint16 {
@@ -59,13 +63,15 @@ func (r *Router) toAddress(addr netip.Addr) (*Route, error) {
 	if addr.Is6() {
 		domain = "[IPv6:" + addr.String() + "]"
 	}
-	if why := refusal(addr, r.Allow); why != "" {
-		return nil, &Error{domain, 550, "5.4.4", errors.New("the address is refused: it is " + why + ", not on the public Internet")}
+	if err := Guard(addr, r.Allow); err != nil {
+		return nil, &Error{domain, 550, "5.4.4", err}
 	}
 	if r.Network == "ip4" && !addr.Unmap().Is4() || r.Network == "ip6" && addr.Unmap().Is4() {
 		return nil, &Error{domain, 550, "5.4.4", errors.New("the address is refused: only IPv" + r.Network[2:] + " is used")}
 	}
-	return &Route{Domain: domain, Canonical: domain, Hosts: []Host{host}}, nil
+	route := r.newRoute(domain, domain)
+	route.Hosts = []Host{host}
+	return route, nil
 }
 
 // toDomain is the route by MX, or without MX records by the domain's own addresses.
@@ -78,16 +84,10 @@ func (r *Router) toDomain(ctx context.Context, domain string) (*Route, error) {
 		failed := *x.err
 		return nil, &failed
 	}
-	route := &Route{
-		Domain:    domain,
-		Canonical: x.canonical,
-		Hosts:     make([]Host, len(x.hosts)),
-		Implicit:  x.implicit,
-		Authentic: x.authentic,
-		Notes:     slices.Clip(x.notes), // policies append to it, and it is kept
-		Allow:     r.Allow,
-	}
-	route.Resolver, route.Trusted = r.resolver()
+	route := r.newRoute(domain, x.canonical)
+	route.Hosts = make([]Host, len(x.hosts))
+	route.Implicit, route.Authentic = x.implicit, x.authentic
+	route.Notes = slices.Clip(x.notes) // policies append to it, and it is kept
 	for i, h := range x.hosts {
 		route.Hosts[i] = Host{Name: h.name, Preference: h.preference}
 	}
@@ -113,23 +113,21 @@ func shuffleEquals(hosts []Host) {
 
 // findAddresses fills in the hosts' addresses: those that are known, then all others at the same time.
 func (r *Router) findAddresses(ctx context.Context, hosts []Host) {
-	found := make([]addresses, 0, 8) // on the stack for all usual routes
-	n := 0
-	var missing []int
-	for i := range hosts {
-		x, _, ok := r.asked.addrs.get(hosts[i].Name)
-		if !ok {
-			missing = append(missing, i)
-		}
-		found = append(found, x)
-		n += len(x.addrs)
+	var few [8]addresses // on the stack, in the usual case
+	found := few[:]
+	if len(hosts) > len(few) {
+		found = make([]addresses, len(hosts))
 	}
-	if len(missing) > 0 {
-		r.askMissing(ctx, hosts, found, missing)
-		n = 0
-		for i := range found {
-			n += len(found[i].addrs)
+	missing, n := 0, 0
+	for i := range hosts {
+		var ok bool
+		if found[i], _, ok = r.asked.addrs.get(hosts[i].Name); !ok {
+			missing++
 		}
+		n += len(found[i].addrs)
+	}
+	if missing > 0 {
+		n = r.askMissing(ctx, hosts, found)
 	}
 	all := make([]netip.AddrPort, 0, n)
 	for i := range hosts {
@@ -147,32 +145,48 @@ func (r *Router) findAddresses(ctx context.Context, hosts []Host) {
 	}
 }
 
-func (r *Router) askMissing(ctx context.Context, hosts []Host, found []addresses, missing []int) {
-	ask := func(i int) {
-		x, err := r.addressesOf(ctx, hosts[i].Name)
-		if err != nil {
-			x = addresses{canonical: hosts[i].Name, err: &Error{hosts[i].Name, 451, "4.4.3", err}}
-		}
-		found[i] = x
-	}
+// askMissing asks for the addresses of the hosts that are not known, and counts all addresses.
+func (r *Router) askMissing(ctx context.Context, hosts []Host, found []addresses) (n int) {
+	asked := make([]addresses, len(hosts)) // found must not be shared with goroutines, or it leaves the stack
 	var wg sync.WaitGroup
-	for _, i := range missing[1:] {
-		wg.Go(func() { ask(i) })
+	for i := range hosts {
+		if found[i].canonical != "" {
+			asked[i] = found[i]
+			continue
+		}
+		ask := func() {
+			x, err := r.addressesOf(ctx, hosts[i].Name)
+			if err != nil {
+				x = addresses{canonical: hosts[i].Name, err: &Error{hosts[i].Name, 451, "4.4.3", err}}
+			}
+			asked[i] = x
+		}
+		if i < len(hosts)-1 {
+			wg.Go(ask)
+		} else {
+			ask()
+		}
 	}
-	ask(missing[0])
 	wg.Wait()
+	for i := range asked {
+		n += len(asked[i].addrs)
+	}
+	copy(found, asked)
+	return n
 }
 
 // unusable says why no host of a route has an address; nil when one has. As long as one host may have
 // an address later, the error is temporary.
 func unusable(route *Route) error {
+	for i := range route.Hosts {
+		if route.Hosts[i].Err == nil {
+			return nil
+		}
+	}
 	var all errorList
 	failed := Error{Domain: route.Domain, Code: 550, Status: "5.4.4"}
 	for i := range route.Hosts {
 		h := &route.Hosts[i]
-		if h.Err == nil {
-			return nil
-		}
 		var e *Error
 		if errors.As(h.Err, &e) && e.Temporary() {
 			failed.Code, failed.Status = e.Code, e.Status

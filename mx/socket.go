@@ -29,39 +29,44 @@ type socketKey struct {
 // datagrams, so that the system drops what comes from elsewhere, and each has a random port.
 type socket struct {
 	key  socketKey
+	home *idleSockets
 	conn net.Conn
 	uses int
 	idle time.Time
 }
 
+type idleSockets struct{ list []*socket }
+
 // socketPool keeps sockets between questions.
 type socketPool struct {
 	mu      sync.Mutex
-	sockets map[socketKey][]*socket
+	sockets map[socketKey]*idleSockets
 }
 
-// get returns an idle socket, or nil. The last one put is the first one out, so that those that are not
-// needed grow old and go.
-func (p *socketPool) get(key socketKey) *socket {
+// get returns an idle socket, or one without connection yet. The last one put is the first one out, so that
+// those that are not needed grow old and go.
+func (p *socketPool) get(key socketKey, fresh bool) *socket {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	idle := p.sockets[key]
-	if len(idle) == 0 {
-		return nil
-	}
-	last := len(idle) - 1
-	s := idle[last]
-	idle[last] = nil
-	p.sockets[key] = idle[:last]
-	if time.Since(s.idle) > maxIdleTime {
-		s.conn.Close()
-		for _, older := range idle[:last] {
-			older.conn.Close()
+	home := p.sockets[key]
+	if home == nil {
+		if p.sockets == nil {
+			p.sockets = make(map[socketKey]*idleSockets)
 		}
-		clear(idle)
-		p.sockets[key] = idle[:0]
-		return nil
+		home = new(idleSockets)
+		p.sockets[key] = home
 	}
+	last := len(home.list) - 1
+	if fresh || last < 0 {
+		return &socket{key: key, home: home}
+	}
+	s := home.list[last]
+	if time.Since(s.idle) > maxIdleTime {
+		home.close() // the others are older still
+		return &socket{key: key, home: home}
+	}
+	home.list[last] = nil
+	home.list = home.list[:last]
 	return s
 }
 
@@ -74,34 +79,35 @@ func (p *socketPool) put(s *socket) {
 	s.idle = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.sockets == nil {
-		p.sockets = make(map[socketKey][]*socket)
-	}
-	if len(p.sockets[s.key]) >= maxIdle {
+	if len(s.home.list) >= maxIdle {
 		s.conn.Close()
 		return
 	}
-	p.sockets[s.key] = append(p.sockets[s.key], s)
+	s.home.list = append(s.home.list, s)
+}
+
+func (h *idleSockets) close() {
+	for _, s := range h.list {
+		s.conn.Close()
+	}
+	clear(h.list)
+	h.list = h.list[:0]
 }
 
 // closeAll closes the idle sockets.
 func (p *socketPool) closeAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, idle := range p.sockets {
-		for _, s := range idle {
-			s.conn.Close()
-		}
+	for _, home := range p.sockets {
+		home.close()
 	}
-	p.sockets = nil
 }
 
 // take returns an idle socket or opens one.
 func (d *DNS) take(ctx context.Context, key socketKey, deadline time.Time, fresh bool) (*socket, error) {
-	if !fresh {
-		if s := d.pool.get(key); s != nil {
-			return s, nil
-		}
+	s := d.pool.get(key, fresh)
+	if s.conn != nil {
+		return s, nil
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
@@ -113,21 +119,22 @@ func (d *DNS) take(ctx context.Context, key socketKey, deadline time.Time, fresh
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	conn, err := dial(ctx, network, key.server)
-	if err != nil {
+	var err error
+	if s.conn, err = dial(ctx, network, key.server); err != nil {
 		return nil, err
 	}
 	if d.TLS == nil {
-		return &socket{key: key, conn: conn}, nil
+		return s, nil
 	}
 	config := d.TLS.Clone()
 	if config.ServerName == "" {
 		config.ServerName, _, _ = net.SplitHostPort(key.server)
 	}
-	secure := tls.Client(conn, config)
+	secure := tls.Client(s.conn, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
+		s.conn.Close()
 		return nil, err
 	}
-	return &socket{key: key, conn: secure}, nil
+	s.conn = secure
+	return s, nil
 }
