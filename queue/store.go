@@ -24,8 +24,8 @@ var (
 
 // Store keeps messages and their items. Who writes a store tests it with queuetest.Run; the
 // numbers below are those of its cases. A store is safe for concurrent use, by several processes if
-// it says so. It has no clock: time is what the calls say it is, and may jump. It starts nothing
-// that outlives Close. Any call may fail with an error that is not listed here; it has then done
+// it says so. It has no clock: time is what the calls say it is, and may jump; it is kept to the
+// microsecond at least. A store starts nothing that outlives Close. Any call may fail with an error that is not listed here; it has then done
 // all or nothing, and a caller that cannot know which calls again. A call whose context ends
 // returns soon.
 //
@@ -107,7 +107,8 @@ var (
 //  23. Ack is given the events of one answer, or the first few of them, and removes them. Those that are
 //     gone already are passed over. The rest of the answer may be given out again at once.
 //  24. When the last event of a message whose items have all ended is acknowledged, its body goes
-//     (rule 5), and if its Keep is zero the message is forgotten, with its items and its key.
+//     (rule 5), and if its Keep is zero and no item is Damaged the message is forgotten, with its
+//     items and its key.
 //
 // For people
 //
