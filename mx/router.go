@@ -14,6 +14,19 @@ import (
 // Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
 // in brackets. A route has at least one host with an address. The error is an *Error.
 func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
+	route, err := r.Lookup(ctx, domain)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.tighten(ctx, route); err != nil {
+		return nil, err
+	}
+	return route, nil
+}
+
+// Lookup is Route without the policies, for mail whose sender waives them: "TLS-Required: No"
+// (RFC 8689 s. 3).
+func (r *Router) Lookup(ctx context.Context, domain string) (*Route, error) {
 	r.asked.init(r.Resolver)
 	if r.Network != "" && r.Network != "ip" && r.Network != "ip4" && r.Network != "ip6" {
 		return nil, &Error{domain, 451, "4.3.5", fmt.Errorf("mx: Router.Network is %q, not ip, ip4 or ip6", r.Network)}
@@ -22,16 +35,11 @@ func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
 	if err != nil {
 		return nil, &Error{domain, 550, "5.1.2", err}
 	}
-	var route *Route
 	if literal.IsValid() {
-		route, err = r.toAddress(literal)
-	} else {
-		route, err = r.toDomain(ctx, name)
+		return r.toAddress(literal)
 	}
+	route, err := r.toDomain(ctx, name)
 	if err != nil {
-		return nil, err
-	}
-	if err := r.tighten(ctx, route); err != nil {
 		return nil, err
 	}
 	return route, nil
