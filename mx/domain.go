@@ -27,10 +27,9 @@ func parseDomain(domain string) (name string, literal netip.Addr, err error) {
 	}
 	name = strings.TrimSuffix(domain, ".")
 	if !plain(name) {
-		if name, err = profile.ToASCII(name); err != nil {
-			return "", literal, errors.New("the domain is not a valid international name: " + err.Error())
+		if name, err = toASCII(name); err != nil {
+			return "", literal, err
 		}
-		name = strings.TrimSuffix(name, ".") // the profile maps the ideographic full stop to a dot
 	}
 	if err := checkName(name); err != nil {
 		return "", literal, err
@@ -39,6 +38,19 @@ func parseDomain(domain string) (name string, literal netip.Addr, err error) {
 		return "", literal, errors.New("an address in place of a domain is written in brackets")
 	}
 	return name, literal, nil
+}
+
+// toASCII maps a name to A-labels. It is mapped twice: the profile makes A-labels of octets that are no
+// UTF-8, which it then does not accept itself.
+func toASCII(domain string) (string, error) {
+	name, err := profile.ToASCII(domain)
+	if err == nil {
+		name, err = profile.ToASCII(strings.TrimSuffix(name, ".")) // it maps the ideographic full stop to a dot
+	}
+	if err != nil {
+		return "", errors.New("the domain is not a valid international name")
+	}
+	return name, nil
 }
 
 func isAddress(name string) bool {

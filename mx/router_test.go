@@ -161,7 +161,11 @@ func TestRoute(t *testing.T) {
 			}
 		})
 	}
-	for _, domain := range []string{"xn--a.test", "xn--\u00e4.test", "a\u200d.test", "\u0301a.test"} {
+	_, err := (&mx.Router{Resolver: zone}).Route(t.Context(), "a\r\n\x00\xff\u202eb"+strings.Repeat("c", 1000))
+	if text := err.Error(); strings.ContainsAny(text, "\r\n\x00\xff\u202e") || len(text) > 400 {
+		t.Errorf("%q", text)
+	}
+	for _, domain := range []string{"\xff0", "xn--a.test", "xn--\u00e4.test", "a\u200d.test", "\u0301a.test"} {
 		if got := brief((&mx.Router{Resolver: zone}).Route(t.Context(), domain)); !strings.HasPrefix(got, "550 5.1.2 the domain is not a valid international name") {
 			t.Errorf("%q: %s", domain, got)
 		}
