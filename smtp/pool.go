@@ -58,11 +58,6 @@ const (
 	Plaintext
 )
 
-// Auth is an identity at a relay.
-type Auth struct {
-	Username, Password string
-}
-
 // Pool delivers envelopes over connections that it keeps for the next mail. The zero value is
 // ready. It is safe for concurrent use.
 type Pool struct {
