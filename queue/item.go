@@ -41,8 +41,7 @@ type Item struct {
 	// the retry; while the item is leased, the time of the retry if nothing more is heard of the lease. For an ended
 	// item it is when it ended.
 	Due time.Time
-	// Expires is when the item is useless. It is then given out by Claim, whatever Due says, so that it can
-	// be ended. Zero: never.
+	// Expires is when the item is useless: Expire ends it then, unless it is held. Zero: never.
 	Expires time.Time
 	// Until is the end of the lease. Zero unless leased.
 	Until time.Time
@@ -53,7 +52,7 @@ type Item struct {
 // State says where an item stands.
 type State string
 
-// The states. The last five are ends: no item leaves them.
+// The states. The last five are ends: they are final.
 const (
 	Waiting State = "waiting" // for Due
 	Leased  State = "leased"  // given out by Claim; the lease may have lapsed, see Until

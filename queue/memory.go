@@ -62,11 +62,10 @@ type memItem struct {
 	msg   *message
 	token string    // empty: none
 	ready time.Time // rule 7: it can be claimed from then on
-	due   bool      // whether that is past
-	at    int       // place among what is due, or is not; -1: in neither
 	group *group    // nil: not due
 
-	inGroup int // place in group
+	inReady, inExpiry spot
+	inGroup           int
 }
 
 // Put stores a message.
@@ -177,7 +176,7 @@ func newMessage(b *Batch, body []byte) *message {
 		if due.Before(msg.Now) {
 			due = msg.Now
 		}
-		items[n] = memItem{msg: msg, at: -1, Item: Item{
+		items[n] = memItem{msg: msg, Item: Item{
 			Lane: from.Lane, To: from.To, Meta: append([]byte(nil), from.Meta...), Common: msg.Common,
 			Key: b.Key, Tenant: b.Tenant, Priority: b.Priority, Created: msg.Now,
 			State: Waiting, Due: due, Expires: from.Expires.Round(0),
@@ -217,14 +216,12 @@ func (m *Memory) reschedule(i *memItem) {
 		return
 	}
 	i.ready = i.Due
-	if !i.Expires.IsZero() && i.Expires.Before(i.ready) {
-		i.ready = i.Expires
-	}
 	if i.Until.After(i.ready) {
 		i.ready = i.Until
 	}
 	m.sched.add(i)
 	m.next.ready(i.ready)
+	m.next.ready(i.Expires)
 }
 
 // Open gives a body.

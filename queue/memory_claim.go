@@ -109,9 +109,9 @@ func (m *Memory) Next(ctx context.Context, after time.Time) (time.Time, <-chan s
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sched.advance(after.Round(0))
-	var at time.Time
-	if m.sched.future.len() > 0 {
-		at = m.sched.future.top().ready
+	at, expiry := m.sched.ready.first(), m.sched.expiry.first()
+	if at.IsZero() || !expiry.IsZero() && expiry.Before(at) {
+		at = expiry
 	}
 	return at, m.next.wait(at), nil
 }
@@ -137,7 +137,7 @@ func (w *waiters) wait(at time.Time) <-chan struct{} {
 
 // ready wakes them if this is earlier.
 func (w *waiters) ready(at time.Time) {
-	if w.changed != nil && (w.never || at.Before(w.latest)) {
+	if w.changed != nil && !at.IsZero() && (w.never || at.Before(w.latest)) {
 		w.wake()
 	}
 }

@@ -76,6 +76,8 @@ func (m *Memory) Update(ctx context.Context, c Change) (Changed, error) {
 	switch c.Op {
 	case Forget:
 		m.forgetAll(&c, &done)
+	case Expire:
+		m.expire(&c, &done)
 	case Cancel, Hold, Requeue:
 		m.each(&c.Where, 0, func(msg *message) bool {
 			for _, i := range msg.items {
@@ -106,7 +108,10 @@ func (m *Memory) change(i *memItem, c *Change, done *Changed) bool {
 	done.Items++
 	switch c.Op {
 	case Cancel:
-		m.end(i, Cancelled, c.Note, c.Now)
+		m.end(i, Cancelled, orElse(c.Note, i.Note), c.Now)
+		return true
+	case Expire:
+		m.end(i, Expired, orElse(c.Note, i.Note), c.Now)
 		return true
 	case Hold:
 		i.State = Held
@@ -119,6 +124,32 @@ func (m *Memory) change(i *memItem, c *Change, done *Changed) bool {
 	i.Until, i.token = time.Time{}, ""
 	m.reschedule(i)
 	return true
+}
+
+func orElse(note, before []byte) []byte {
+	if len(note) > 0 {
+		return note
+	}
+	return before
+}
+
+// expire ends what has expired.
+func (m *Memory) expire(c *Change, done *Changed) {
+	m.sched.advance(c.Now)
+	var found []*memItem // first, for to end an item changes the heap
+	for _, i := range m.sched.expiry.past.all {
+		if !c.Where.Match(&i.Item) {
+			continue
+		}
+		if i.State == Leased && i.Until.After(c.Now) {
+			done.Busy++
+		} else if found = append(found, i); len(found) > c.Max {
+			break
+		}
+	}
+	for _, i := range found {
+		m.change(i, c, done)
+	}
 }
 
 func (m *Memory) forgetAll(c *Change, done *Changed) {

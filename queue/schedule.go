@@ -15,9 +15,8 @@ import (
 // Only what is due stands in the rings, so what waits for its time costs a claim nothing. The horizon divides due from
 // future; it follows the time that the calls name, forth and back.
 type schedule struct {
-	horizon time.Time
-	future  *heap[*memItem] // the earliest on top
-	past    *heap[*memItem] // the latest on top
+	ready   timeline
+	expiry  timeline
 	classes [3]ring[*tenant]
 	tenants map[tenantKey]*tenant
 	groups  map[groupKey]*group
@@ -87,63 +86,38 @@ func (r *ring[T]) unpark() {
 	}
 }
 
-func byReady(a, b *memItem) bool {
-	if !a.ready.Equal(b.ready) {
-		return a.ready.Before(b.ready)
-	}
-	if a.msg.seq != b.msg.seq {
-		return a.msg.seq < b.msg.seq
-	}
-	return a.ID.N < b.ID.N
-}
-
 func (s *schedule) init() {
-	place := func(i *memItem, at int) { i.at = at }
-	s.future = &heap[*memItem]{less: byReady, place: place}
-	s.past = &heap[*memItem]{less: func(a, b *memItem) bool { return byReady(b, a) }, place: place}
-	s.tenants, s.groups = map[tenantKey]*tenant{}, map[groupKey]*group{}
+	if s.groups == nil {
+		s.ready.init(func(i *memItem) (time.Time, *spot) { return i.ready, &i.inReady })
+		s.expiry.init(func(i *memItem) (time.Time, *spot) { return i.Expires, &i.inExpiry })
+		s.tenants, s.groups = map[tenantKey]*tenant{}, map[groupKey]*group{}
+	}
 }
 
 func (s *schedule) add(i *memItem) {
-	if s.future == nil {
-		s.init()
+	s.init()
+	if s.ready.add(i) {
+		s.enter(i)
 	}
-	if i.ready.After(s.horizon) {
-		i.due = false
-		s.future.push(i)
-		return
+	if !i.Expires.IsZero() {
+		s.expiry.add(i)
 	}
-	i.due = true
-	s.past.push(i)
-	s.enter(i)
 }
 
 // remove takes an item out, if it is in.
 func (s *schedule) remove(i *memItem) {
-	switch {
-	case i.at < 0:
-	case i.due:
-		s.past.remove(i.at)
+	s.init()
+	if s.ready.remove(i) {
 		s.leave(i)
-	default:
-		s.future.remove(i.at)
 	}
+	s.expiry.remove(i)
 }
 
 // advance moves the horizon.
 func (s *schedule) advance(now time.Time) {
-	if s.future == nil {
-		s.init()
-	}
-	s.horizon = now
-	for s.future.len() > 0 && !s.future.top().ready.After(now) {
-		s.add(s.future.remove(0))
-	}
-	for s.past.len() > 0 && s.past.top().ready.After(now) {
-		i := s.past.remove(0)
-		s.leave(i)
-		s.add(i)
-	}
+	s.init()
+	s.expiry.advance(now, nil, nil)
+	s.ready.advance(now, s.enter, s.leave)
 }
 
 // enter puts a due item into the rings.
@@ -181,7 +155,7 @@ func (s *schedule) take(g *group, n int) []*memItem {
 	for k := range items {
 		i := g.items.remove(0)
 		i.group = nil
-		s.past.remove(i.at)
+		s.ready.remove(i)
 		items[k] = i
 	}
 	s.tidy(g)

@@ -53,8 +53,8 @@ var (
 //
 // Claim
 //
-//  7. An item can be claimed if it is Waiting, or Leased with Until not after Now, and if Due or
-//     Expires (unless zero) is not after Now. Held and ended items cannot.
+//  7. An item can be claimed if it is Waiting, or Leased with Until not after Now, and if Due is
+//     not after Now. Held and ended items cannot. Claim does not look at Expires.
 //  8. Claimed items are Leased until Now + Lease under the token of that call, and have one more
 //     attempt. Their Due is Now + Backoff[Attempts-1] (beyond its end: its last element) or
 //     Now + Lease, whichever is later. All that is durable before Claim returns. No item is claimed
@@ -90,16 +90,17 @@ var (
 //
 // Next
 //
-//  20. Next gives the earliest time after the given one at which an item can be claimed that cannot be
-//     claimed at the given time, as things stand; zero if there is none. Its channel, unless nil, is
-//     closed when an item may have become claimable earlier than that: by Put, Settle or Update.
-//     A nil channel says: ask again now and then.
+//  20. Next gives the earliest time after the given one at which an item can be claimed, or has
+//     expired (rule 28), that can or has not at the given time, as things stand; zero if there is
+//     none. Its channel, unless nil, is closed when such a time earlier than the given answer may
+//     have come up, or an item that can be claimed at once: by Put, Settle or Update. A nil channel
+//     says: ask again now and then.
 //
 // Events
 //
 //  21. Put stores one event for each item, Settle one for each item that it ends or makes wait (but
-//     see 16), Update one for each item that it cancels: in the same transaction, so that every
-//     item has exactly one event with an end. A store that finds an item damaged may end it by
+//     see 16), Update one for each item that it ends: in the same transaction, so that every item
+//     has exactly one event with an end. A store that finds an item damaged may end it by
 //     itself, with its event.
 //  22. Events gives the oldest events, at most Max, in the order in which they were stored. Until they
 //     are acknowledged, or until Now + Lease, other calls get none. Events that are not
@@ -117,18 +118,21 @@ var (
 //  26. Update changes the items that match, at most Max, and says how many it changed, how many it
 //     passed over because a lease on them runs (Until after Now), and whether it left some because of
 //     Max. A changed item is under no token.
-//  27. Cancel ends waiting, held and lapsed leased items as Cancelled: Due is Now, Note the change's.
-//  28. Hold makes waiting and lapsed leased items Held. Requeue makes waiting, held and lapsed leased
+//  27. Cancel ends waiting, held and lapsed leased items as Cancelled: Due is Now, Note the change's,
+//     or what it was if that is empty.
+//  28. Expire ends waiting and lapsed leased items as Expired, in the same way, if their Expires is
+//     not zero and not after Now. It looks at no others: its cost does not grow with the backlog.
+//  29. Hold makes waiting and lapsed leased items Held. Requeue makes waiting, held and lapsed leased
 //     items Waiting with Due as given, or Now if that is zero or earlier. Neither has an event.
-//  29. Forget removes whole messages: those of which an item matches, all items have ended, all events
+//  30. Forget removes whole messages: those of which an item matches, all items have ended, all events
 //     are acknowledged, and whose Keep has passed since the last end. Messages with a Damaged
 //     item stay, unless Where names that state or the message.
 //
 // The whole
 //
-//  30. What is damaged is set aside: listed as Damaged, never delivered, and the rest of the store
+//  31. What is damaged is set aside: listed as Damaged, never delivered, and the rest of the store
 //     works. What cannot be read at all is listed with what is known of it, be it nothing but an id.
-//  31. After Close every call returns ErrClosed. Close may be called twice.
+//  32. After Close every call returns ErrClosed. Close may be called twice.
 type Store interface {
 	Put(ctx context.Context, b *Batch) (Stored, error)
 	Open(ctx context.Context, message string) (Body, error)
@@ -241,12 +245,13 @@ func (q *Query) Match(i *Item) bool {
 		(q.State == "" || q.State == i.State)
 }
 
-// Op is what a person does to items.
+// Op is what is done to items that are not in a worker's hands.
 type Op string
 
 // The operations.
 const (
 	Cancel  Op = "cancel"
+	Expire  Op = "expire"
 	Hold    Op = "hold"
 	Requeue Op = "requeue"
 	Forget  Op = "forget"
@@ -258,7 +263,7 @@ type Change struct {
 	Op    Op
 	Where Query
 	Due   time.Time // Requeue: zero: Now
-	Note  []byte    // Cancel
+	Note  []byte    // Cancel, Expire
 	Max   int       // zero: 1000. Forget goes over it rather than split a message.
 }
 

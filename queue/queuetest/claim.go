@@ -20,19 +20,8 @@ var claimRules = []rule{
 		w.after(time.Second)
 		equal(w, "the claimed item", w.claim(1).Items[0].To, "later")
 	}},
-	{7, "expired items are given out", "An item that is useless is given out before Due, so that it is ended in time.", func(w *world) {
-		b := w.batch("bob")
-		b.Items[0].Due, b.Items[0].Expires = w.now.Add(time.Hour), w.now.Add(time.Minute)
-		w.put(b)
-		w.claim(0)
-		w.after(time.Minute)
-		w.settle(w.claim(1), queue.Outcome{State: queue.Expired})
-		w.claim(0)
-	}},
-	{7, "a running lease", "What is leased is nobody else's until the lease lapses, expired or not.", func(w *world) {
-		b := w.batch("bob")
-		b.Items[0].Expires = w.now.Add(time.Second)
-		w.put(b)
+	{7, "a running lease", "What is leased is nobody else's until the lease lapses.", func(w *world) {
+		w.put(w.batch("bob"))
 		w.claim(1)
 		w.after(leased - time.Second)
 		w.claim(0)
@@ -170,7 +159,7 @@ var claimRules = []rule{
 		b.Items[1].Due = w.now.Add(time.Minute)
 		b.Items[2].Due, b.Items[2].Expires = w.now.Add(time.Hour), w.now.Add(2*time.Minute)
 		w.put(b)
-		for _, want := range []time.Duration{time.Minute, time.Minute, time.Hour - 2*time.Minute} {
+		for _, want := range []time.Duration{time.Minute, time.Minute, time.Hour - 2*time.Minute} { // the second is the expiry
 			at, _ = w.next()
 			w.at("Next", at, w.now.Add(want))
 			w.now = at

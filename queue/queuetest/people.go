@@ -119,7 +119,52 @@ var peopleRules = []rule{
 		w.after(48 * time.Hour)
 		w.claim(0)
 	}},
-	{28, "hold and requeue", "A held item waits for people, whatever its times.", func(w *world) {
+	{28, "expire", "What is useless is ended, wherever it waits, and tells its last note.", func(w *world) {
+		b := w.batch("waiting", "retried", "in hand", "for ever", "held")
+		for n := range b.Items {
+			b.Items[n].Lane = b.Items[n].To
+			b.Items[n].Expires = w.now.Add(time.Hour)
+		}
+		b.Items[0].Due, b.Items[3].Expires = w.now.Add(24*time.Hour), time.Time{}
+		w.put(b)
+		w.update(queue.Hold, queue.Query{To: "held"})
+		w.after(time.Hour - time.Second)
+		l := w.claim(3)
+		w.settle(queue.Lease{Token: l.Token, Items: l.Items[:1]}, queue.Outcome{State: queue.Waiting, Due: w.now.Add(time.Hour), Note: []byte("busy")})
+		w.drain()
+		equal(w, "expired items before their time", w.update(queue.Expire, queue.Query{}).Items, 0)
+		w.after(time.Second)
+		equal(w, "the answer", w.update(queue.Expire, queue.Query{}), queue.Changed{Items: 2, Busy: 1})
+		equal(w, "the answer again", w.update(queue.Expire, queue.Query{}), queue.Changed{Busy: 1})
+		var ended []string
+		for _, e := range w.drain() {
+			equal(w, "State", e.Item.State, queue.Expired)
+			w.at("Due", e.Item.Due, w.now)
+			ended = append(ended, e.Item.To+": "+string(e.Item.Note))
+		}
+		slices.Sort(ended)
+		equal(w, "the ended items", fmt.Sprint(ended), "["+l.Items[0].To+": busy waiting: ]")
+		w.after(leased)
+		equal(w, "the answer after the lease", w.update(queue.Expire, queue.Query{}), queue.Changed{Items: 1})
+		w.update(queue.Requeue, queue.Query{To: "held"})
+		equal(w, "the answer once requeued", w.update(queue.Expire, queue.Query{}), queue.Changed{Items: 1})
+	}},
+	{28, "expire in steps", "Expiring is bounded, and can be asked for some.", func(w *world) {
+		b := w.batch("1", "2", "3")
+		for n := range b.Items {
+			b.Items[n].Expires = w.now.Add(time.Second)
+		}
+		b.Items[2].Lane = "b"
+		w.put(b)
+		w.after(time.Second)
+		equal(w, "the answer for lane b", w.update(queue.Expire, queue.Query{Lane: "b"}), queue.Changed{Items: 1})
+		for _, want := range []queue.Changed{{Items: 1, More: true}, {Items: 1}, {}} {
+			c, err := w.store.Update(w.ctx(), queue.Change{Now: w.now, Op: queue.Expire, Max: 1})
+			w.ok(err, "Update")
+			equal(w, "the answer", c, want)
+		}
+	}},
+	{29, "hold and requeue", "A held item waits for people, whatever its times.", func(w *world) {
 		b := w.batch("bob")
 		b.Items[0].Expires = w.now.Add(time.Hour)
 		id := w.put(b)
@@ -136,7 +181,7 @@ var peopleRules = []rule{
 		w.claim(1)
 		equal(w, "the number of events", len(w.drain()), 0)
 	}},
-	{28, "requeue for a time", "Requeue sets the time of the next attempt, nearer or farther.", func(w *world) {
+	{29, "requeue for a time", "Requeue sets the time of the next attempt, nearer or farther.", func(w *world) {
 		id := w.put(w.batch("bob"))
 		_, err := w.store.Update(w.ctx(), queue.Change{Now: w.now, Op: queue.Requeue, Due: w.now.Add(time.Hour)})
 		w.ok(err, "Update")
@@ -145,7 +190,7 @@ var peopleRules = []rule{
 		w.update(queue.Requeue, queue.Query{Message: id})
 		w.claim(1)
 	}},
-	{29, "forget", "Only what has ended, was told, and has been kept long enough is forgotten.", func(w *world) {
+	{30, "forget", "Only what has ended, was told, and has been kept long enough is forgotten.", func(w *world) {
 		b := w.batch("bob", "eve")
 		b.Keep = time.Hour
 		id := w.put(b)
@@ -171,7 +216,7 @@ var peopleRules = []rule{
 		_, err := w.store.Open(w.ctx(), id)
 		w.is(err, queue.ErrNotFound, "Open")
 	}},
-	{29, "forget in steps", "Forgetting is bounded too, and does not split a message.", func(w *world) {
+	{30, "forget in steps", "Forgetting is bounded too, and does not split a message.", func(w *world) {
 		for range 3 {
 			b := w.batch("1", "2")
 			b.Keep = time.Second
@@ -186,7 +231,7 @@ var peopleRules = []rule{
 			equal(w, "the answer", c, want)
 		}
 	}},
-	{29, "damaged stays", "What was damaged stays in sight until people forget it by name.", func(w *world) {
+	{30, "damaged stays", "What was damaged stays in sight until people forget it by name.", func(w *world) {
 		id := w.put(w.batch("bob"))
 		w.settle(w.claim(1), queue.Outcome{State: queue.Damaged})
 		w.drain()

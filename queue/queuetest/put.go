@@ -216,7 +216,7 @@ var putRules = []rule{
 		_, err := w.store.Open(w.ctx(), "nonsense")
 		w.is(err, queue.ErrNotFound, "Open")
 	}},
-	{31, "closed", "A closed store refuses every call.", func(w *world) {
+	{32, "closed", "A closed store refuses every call.", func(w *world) {
 		id := w.put(w.batch("bob"))
 		w.ok(w.store.Close(), "Close")
 		w.ok(w.store.Close(), "Close again")
