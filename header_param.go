@@ -18,7 +18,7 @@ import (
 func (h *headerWriter) param(name, value string) {
 	h.b = append(h.b, ';')
 	switch plain := isPlainParam(value); {
-	case plain && isToken(value) && len(name)+1+len(value) < lineWant-1:
+	case plain && isWord(value) && len(name)+1+len(value) < lineWant-1:
 		h.next(len(name) + 1 + len(value) + 1)
 		h.b = append(h.b, name...)
 		h.b = append(h.b, '=')
@@ -134,9 +134,23 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// isPlainParam says whether a value can stand in a quoted string: ASCII, and nothing that readers
-// take for an encoded word.
+// isWord says whether a value needs no quotes in any reader's eyes. A token may have more characters,
+// some of which (such as "'") mean something in parameters.
+func isWord(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if !isIDChar(rune(s[i])) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isPlainParam says whether a value can stand in a quoted string: ASCII, nothing that readers take for
+// an encoded word, and no space at its ends, which some take away.
 func isPlainParam(s string) bool {
+	if s != "" && (s[0] == ' ' || s[len(s)-1] == ' ') {
+		return false
+	}
 	for i := 0; i < len(s); i++ {
 		if s[i] < ' ' || s[i] > '~' {
 			return false
@@ -163,7 +177,7 @@ func asciiName(name string) string {
 		}
 		b.WriteRune(r)
 	}
-	ascii := strings.ReplaceAll(b.String(), "=?", "__")
+	ascii := strings.TrimSpace(strings.ReplaceAll(b.String(), "=?", "__"))
 	if len(ascii) > most {
 		ext := path.Ext(ascii)
 		if len(ext) > 10 {

@@ -10,6 +10,7 @@ import (
 const (
 	wordMax  = 75
 	wordOver = len("=?utf-8?Q?") + len("?=")
+	qRune    = 12 // the longest character in Q
 )
 
 // encode writes s as encoded words, in B or in Q, whichever is shorter for the whole. The words are
@@ -39,7 +40,9 @@ func (h *headerWriter) encode(s string, phrase bool) {
 		room := min(wordMax, lineWant-h.column()-1) - wordOver
 		n := fit(s, room, useB, plain)
 		if n == 0 {
-			if h.column() > 0 && !h.atStart() {
+			// Nothing is folded directly behind the name: a first line without a word is a space
+			// of the text to some readers. Only a very long name leaves no choice.
+			if h.column() > 0 && (!h.first || room < qRune) {
 				h.fold()
 				continue
 			}
@@ -58,9 +61,6 @@ func (h *headerWriter) encode(s string, phrase bool) {
 		s = s[n:]
 	}
 }
-
-// atStart says whether the line is empty, that is, just folded.
-func (h *headerWriter) atStart() bool { return h.column() == 0 }
 
 // fit is the length of the longest prefix of whole clusters whose encoding has at most room octets.
 func fit(s string, room int, useB bool, plain *[256]bool) int {
