@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/internal/ask"
+	"github.com/postrider/postrider/mx/internal/web"
 )
 
 const (
@@ -35,13 +35,13 @@ type flight struct {
 
 // find returns the policy that is in force for a domain, and what is wrong with the domain's
 // policy. Either may be nil.
-func (p *Policy) find(ctx context.Context, resolver mx.Resolver, domain string) (*Entry, *failure) {
+func (p *Policy) find(ctx context.Context, way web.Way, domain string) (*Entry, *failure) {
 	if !isPattern("mta-sts." + domain) {
 		return nil, nil
 	}
 	known := p.known(ctx, domain)
 	id := ""
-	txts, err := ask.TXT(ctx, resolver, "_mta-sts."+domain)
+	txts, err := ask.TXT(ctx, way.Resolver, "_mta-sts."+domain)
 	if err == nil {
 		id, err = chooseRecord(txts)
 	}
@@ -55,7 +55,7 @@ func (p *Policy) find(ctx context.Context, resolver mx.Resolver, domain string) 
 	case err != nil:
 		id = known.ID
 	}
-	fresh, failed := p.renew(ctx, resolver, domain, id)
+	fresh, failed := p.renew(ctx, way, domain, id)
 	if fresh != nil {
 		return fresh, failed
 	}
@@ -86,7 +86,7 @@ func (p *Policy) cache() Cache {
 
 // renew fetches a policy and keeps it, unless that was tried a short while ago. Callers for the
 // same domain share one fetch, which goes on when one of them gives up.
-func (p *Policy) renew(ctx context.Context, resolver mx.Resolver, domain, id string) (*Entry, *failure) {
+func (p *Policy) renew(ctx context.Context, way web.Way, domain, id string) (*Entry, *failure) {
 	p.mu.Lock()
 	f := p.flights[domain]
 	if f == nil {
@@ -101,7 +101,7 @@ func (p *Policy) renew(ctx context.Context, resolver mx.Resolver, domain, id str
 			p.flights = map[string]*flight{}
 		}
 		p.flights[domain] = f
-		go p.fly(context.WithoutCancel(ctx), f, resolver, domain, id)
+		go p.fly(context.WithoutCancel(ctx), f, way, domain, id)
 	}
 	p.mu.Unlock()
 	select {
@@ -113,8 +113,8 @@ func (p *Policy) renew(ctx context.Context, resolver mx.Resolver, domain, id str
 }
 
 // fly fetches for all who wait.
-func (p *Policy) fly(ctx context.Context, f *flight, resolver mx.Resolver, domain, id string) {
-	d, err := p.fetch(ctx, resolver, domain)
+func (p *Policy) fly(ctx context.Context, f *flight, way web.Way, domain, id string) {
+	d, err := p.fetch(ctx, way, domain)
 	if err != nil && !errors.As(err, &f.failed) {
 		f.failed = &failure{"sts-policy-fetch-error", err}
 	}

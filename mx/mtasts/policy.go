@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/mx"
 	"github.com/postrider/postrider/mx/internal/journal"
+	"github.com/postrider/postrider/mx/internal/web"
 )
 
 // Policy enforces MTA-STS on routes. The zero value is ready and forgets its policies at the end of
@@ -26,7 +27,7 @@ type Policy struct {
 	// Dial makes connections to policy hosts, for proxies and source addresses; the address is an IP
 	// address with a port. Nil: net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Allow are address ranges that are dialled though they are not on the public Internet.
+	// Allow are address ranges that are dialled though they are not on the public Internet. Nil: the route's.
 	Allow []netip.Prefix
 	// TLS is the base of the configuration for policy hosts. Nil: the system's roots, TLS 1.2 and up.
 	TLS *tls.Config
@@ -47,14 +48,11 @@ type Policy struct {
 // Apply cuts hosts that an enforced policy does not name from the route, and demands that the others
 // are verified. It fails temporarily when no host is left.
 func (p *Policy) Apply(ctx context.Context, r *mx.Route) error {
-	resolver := p.Resolver
-	if resolver == nil {
-		resolver = r.Resolver
-	}
-	if resolver == nil || strings.HasPrefix(r.Domain, "[") {
+	way := p.way(r.Resolver, r.Allow)
+	if way.Resolver == nil || strings.HasPrefix(r.Domain, "[") {
 		return nil // an address literal has no policy
 	}
-	e, failed := p.find(ctx, resolver, r.Domain)
+	e, failed := p.find(ctx, way, r.Domain)
 	if failed != nil {
 		r.Notes = append(r.Notes, "MTA-STS: "+failed.Error())
 		r.Findings = append(r.Findings, mx.Finding{Type: "sts", Domain: r.Domain, Result: failed.result, Reason: failed.Error()})
@@ -107,6 +105,17 @@ func (d *Document) tighten(r *mx.Route, why string) error {
 			Err: fmt.Errorf("no mail server is in the domain's MTA-STS policy (%s)", strings.Join(d.MX, ", "))}
 	}
 	return nil
+}
+
+// way is how policy hosts are reached, with what the policy leaves to the route.
+func (p *Policy) way(resolver mx.Resolver, allow []netip.Prefix) web.Way {
+	if p.Resolver != nil {
+		resolver = p.Resolver
+	}
+	if p.Allow != nil {
+		allow = p.Allow
+	}
+	return web.Way{Resolver: resolver, Dial: p.Dial, Allow: allow, TLS: p.TLS, Port: p.Port}
 }
 
 func (p *Policy) notice(ctx context.Context, text string) {

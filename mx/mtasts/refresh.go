@@ -24,7 +24,7 @@ func (p *Policy) Refresh(ctx context.Context) error {
 		if e == nil || time.Since(e.Fetched) < refreshAfter {
 			continue
 		}
-		if _, failed := p.find(ctx, p.Resolver, domain); failed != nil && e.Document.Mode != None {
+		if _, failed := p.find(ctx, p.way(nil, nil), domain); failed != nil && e.Document.Mode != None {
 			errs = append(errs, fmt.Errorf("mtasts: %s: %w", domain, failed))
 		}
 	}
