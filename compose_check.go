@@ -79,7 +79,7 @@ type facts struct {
 	domain     string // of the author, in ASCII
 	utf8       bool   // an address of the envelope or the header needs SMTPUTF8
 	utf8Header bool   // an address of the header does
-	hasText    bool
+	hasText    bool   // there is a text/plain form, the caller's or made from the HTML
 	text, html content
 	parts      []part
 	forms      int  // of the content
@@ -136,7 +136,7 @@ func (m *Message) check(p *problems) facts {
 	m.checkHeader(p)
 	m.checkContent(p, &f)
 	m.checkAttachments(p, &f)
-	f.hasText = m.Text != "" || m.HTML == "" && len(m.Alternatives) == 0 && len(m.Attachments) == 0
+	f.hasText = f.hasText || m.Text != "" || m.HTML == "" && len(m.Alternatives) == 0 && len(m.Attachments) == 0
 	if f.hasText {
 		f.forms++
 	}
@@ -271,15 +271,19 @@ func (m *Message) checkContent(p *problems, f *facts) {
 		}
 		return c
 	}
-	if m.Flowed {
-		f.text = text("Text", flow(m.Text))
-	} else {
-		f.text = text("Text", m.Text)
-	}
 	if m.HTML != "" {
 		f.html = text("HTML", m.HTML)
 		f.forms++
 	}
+	plain := m.Text
+	if plain == "" && m.HTML != "" && f.html.bad < 0 {
+		plain = PlainText(m.HTML)
+		f.hasText = plain != ""
+	}
+	if m.Flowed {
+		plain = flow(plain)
+	}
+	f.text = text("Text", plain)
 	for i := range m.Alternatives {
 		field := fmt.Sprintf("Alternatives[%d]", i)
 		a := &m.Alternatives[i]

@@ -23,7 +23,8 @@ type Message struct {
 	// To, Cc and Bcc are the recipients; Bcc is never written into the message. ReplyTo is where
 	// answers go. Empty: to From.
 	To, Cc, Bcc, ReplyTo []Address
-	// Subject, Text and HTML are UTF-8. Text alone makes text/plain, both make an alternative.
+	// Subject, Text and HTML are UTF-8. Text alone makes text/plain, both make an alternative. HTML without
+	// Text gets a plain form made by PlainText.
 	Subject, Text, HTML string
 	// Flowed marks Text as format=flowed (RFC 3676): each of its lines is a paragraph, which readers wrap
 	// to their window.

@@ -55,3 +55,16 @@ func FuzzPlainText(f *testing.F) {
 		}
 	})
 }
+
+// A message with HTML alone is sent with a plain form too.
+func TestPlainFormOfHTML(t *testing.T) {
+	m := hello("bob@example.org")
+	m.Text, m.HTML = "", "<p>Dear <b>Bob</b></p>"
+	var b strings.Builder
+	if _, err := m.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.String(); !strings.Contains(s, "multipart/alternative") || !strings.Contains(s, "\r\n\r\nDear Bob\r\n") {
+		t.Errorf("%s", s)
+	}
+}
