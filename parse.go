@@ -82,7 +82,7 @@ func (p *parser) entity(e *message.Entity, depth int, inside string, foreign boo
 	if !foreign && params["charset"] != "" && strings.HasPrefix(media, "text/") {
 		params["charset"] = "utf-8" // it was decoded
 	}
-	p.leaf(e, leaf{media: media, params: params, data: data, inside: inside, foreign: foreign})
+	p.leaf(e, parsedPart{media: media, params: params, data: data, inside: inside, foreign: foreign})
 	return nil
 }
 
@@ -101,8 +101,8 @@ func (p *parser) multipart(multi message.MultipartReader, depth int, subtype str
 	}
 }
 
-// leaf is a part that is no multipart, decoded; text is UTF-8 unless it is foreign.
-type leaf struct {
+// parsedPart is a part that is no multipart, decoded; text is UTF-8 unless it is foreign.
+type parsedPart struct {
 	media   string
 	params  map[string]string
 	data    []byte
@@ -111,7 +111,7 @@ type leaf struct {
 }
 
 // leaf finds the place of a part in the Message.
-func (p *parser) leaf(e *message.Entity, l leaf) {
+func (p *parser) leaf(e *message.Entity, l parsedPart) {
 	disposition, file, err := e.Header.ContentDisposition()
 	if err != nil {
 		disposition = ""
