@@ -59,7 +59,7 @@ func qpFill(dst []byte, s string) (n, used int, done bool) {
 		if qpPlain[c] { // the line is full, but for the column of the soft break
 			if i+1 == len(s) {
 				dst[n] = c
-				n, i = n+1, i+1
+				n++
 				break
 			}
 			return n + copy(dst[n:], "=\r\n"), i, false
