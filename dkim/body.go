@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash"
-	"math/bits"
 )
 
 var (
@@ -15,80 +14,159 @@ var (
 
 // bodyHash hashes a body in relaxed canonicalisation (RFC 6376 s. 3.4.4): white space at line ends goes,
 // other runs of it become one space, empty lines at the end go. What needs no change, which is nearly
-// everything, is hashed where it lies.
+// everything, is hashed where it lies, in runs of many lines.
 type bodyHash struct {
 	h     hash.Hash
-	small []byte // gathers short runs, for a hash is slow at small writes
+	small []byte // gathers short pieces, for a hash is slow at small writes; made with smallRoom
 
 	crlf  int  // line ends seen and not yet hashed: they may be the last ones
-	space bool // white space seen and not yet hashed: it may be at a line's end
+	space bool // white space seen and not yet hashed: it may be at the line's end
 	cr    bool // the last octet was CR
-	any   bool // something was hashed
+	any   bool // there was text
 }
 
-// What is written for white space and line ends; never changed.
-var (
-	crlfs    = bytes.Repeat([]byte("\r\n"), 64)
-	oneSpace = []byte(" ")
+const (
+	smallRoom = 2 << 10
+	longRun   = 16 << 10 // hashed while it is still in the processor's nearest cache
 )
 
+// crlfs is never changed.
+var crlfs = bytes.Repeat([]byte("\r\n"), 64)
+
+// write takes the next piece, which may begin and end anywhere.
 func (b *bodyHash) write(p []byte) error {
-	for len(p) > 0 {
-		switch c := p[0]; {
-		case b.cr && c != '\n':
+	if b.cr && len(p) > 0 {
+		if p[0] != '\n' {
 			return errBareCR
-		case b.cr:
-			b.cr, b.space = false, false
-			b.crlf++
-			p = p[1:]
-		case c == '\n':
-			return errBareLF
-		case c == '\r':
-			b.cr = true
-			p = p[1:]
-		case c == ' ', c == '\t':
-			b.space = true
-			p = p[1:]
-		default:
-			n := unchanged(p)
-			b.pending()
-			b.emit(p[:n])
-			p = p[n:]
 		}
+		b.cr = false
+		b.endLine()
+		p = p[1:]
 	}
+	start, end := 0, 0 // of a run in p that is canonical as it is, and not yet hashed
+	for i := 0; i < len(p); {
+		line, ended, next := p[i:], false, len(p)
+		if n := bytes.IndexByte(line, '\n'); n >= 0 {
+			if n == 0 || line[n-1] != '\r' {
+				return errBareLF
+			}
+			line, ended, next = line[:n-1], true, i+n+1
+		} else if line[len(line)-1] == '\r' {
+			b.cr, line = true, line[:len(line)-1]
+		}
+		text, after := b.trim(line)
+		switch at := i + len(line) - len(text) - after; {
+		case len(text) == 0:
+		case !isCanonical(text):
+			b.emit(p[start:end])
+			b.pending()
+			if err := b.squeeze(text); err != nil {
+				return err
+			}
+			start, end = 0, 0
+		case end > 0 && at == end+2*b.crlf && end-start < longRun:
+			b.crlf = 0
+			end = at + len(text)
+		default:
+			b.emit(p[start:end])
+			b.pending()
+			start, end = at, at+len(text)
+		}
+		b.space = b.space || after > 0
+		if ended {
+			b.endLine()
+		}
+		i = next
+	}
+	b.emit(p[start:end])
 	return nil
 }
 
-// pending hashes what was held back, now that more text follows.
-func (b *bodyHash) pending() {
-	for b.crlf > 0 {
-		n := min(b.crlf, len(crlfs)/2)
-		b.emit(crlfs[:2*n])
-		b.crlf -= n
+// trim takes the white space off both ends of a line, or of a part of it. What was before the text is
+// remembered; the number of octets after it is returned. A single space before it stays, so that
+// lines with one are canonical.
+func (b *bodyHash) trim(line []byte) (text []byte, after int) {
+	n := len(line)
+	for n > 0 && isSpace[line[n-1]] == 1 {
+		n--
 	}
-	if b.space {
-		b.emit(oneSpace)
-		b.space = false
+	text, after = line[:n], len(line)-n
+	if n == 0 || isSpace[text[0]] == 0 {
+		return text, after
 	}
-	b.any = true
+	if text[0] == ' ' && isSpace[text[1]] == 0 && !b.space {
+		return text, after
+	}
+	for isSpace[text[0]] == 1 {
+		text = text[1:]
+	}
+	b.space = true
+	return text, after
 }
 
-func (b *bodyHash) emit(p []byte) {
-	const room = 2048
-	if b.small == nil {
-		b.small = make([]byte, 0, room)
+// isSpace is 1 for white space (WSP of RFC 5234).
+var isSpace = [256]uint8{' ': 1, '\t': 1}
+
+func (b *bodyHash) endLine() {
+	b.space = false
+	b.crlf++
+}
+
+// pending hashes what was held back, now that text follows.
+func (b *bodyHash) pending() {
+	b.any = true
+	for ; b.crlf > 1; b.crlf -= min(b.crlf-1, len(crlfs)/2) {
+		b.emit(crlfs[:2*min(b.crlf-1, len(crlfs)/2)])
 	}
-	if len(b.small)+len(p) >= room {
+	if cap(b.small)-len(b.small) < 3 {
 		b.h.Write(b.small)
 		b.small = b.small[:0]
 	}
-	if len(p) >= room/4 {
+	if b.crlf == 1 {
+		b.small = append(b.small, '\r', '\n')
+		b.crlf = 0
+	}
+	if b.space {
+		b.small = append(b.small, ' ')
+		b.space = false
+	}
+}
+
+func (b *bodyHash) emit(p []byte) {
+	if len(b.small)+len(p) > smallRoom {
+		b.h.Write(b.small)
+		b.small = b.small[:0]
+	}
+	if len(p) >= smallRoom/4 {
 		b.h.Write(b.small)
 		b.small = b.small[:0]
 		b.h.Write(p)
 		return
 	}
 	b.small = append(b.small, p...)
+}
+
+// squeeze hashes text, in which runs of white space become one space.
+func (b *bodyHash) squeeze(text []byte) error {
+	var room [256]byte
+	last := uint8(0) // 1: the octet before was white space
+	for len(text) > 0 {
+		n := 0
+		part := text[:min(len(text), len(room))]
+		for _, c := range part {
+			if c == '\r' {
+				return errBareCR
+			}
+			// Without a branch, for none could be foreseen: a second space is overwritten.
+			space := isSpace[c]
+			room[n&255] = c ^ (c^' ')*space
+			n += int(1 ^ space&last)
+			last = space
+		}
+		b.emit(room[:n])
+		text = text[len(part):]
+	}
+	return nil
 }
 
 // close ends the body: a body with text ends with one CRLF, whether it had one or not.
@@ -103,72 +181,52 @@ func (b *bodyHash) close() error {
 	return nil
 }
 
-// unchanged returns how much of p, which begins with text, is already canonical whatever follows: it ends
-// with text, so never with white space or a line end. It looks at eight octets at a time.
-func unchanged(p []byte) int {
+// isCanonical tells whether text has no run of white space to squeeze, no tab and no CR. It looks at 8 or 32
+// octets at a time, each in a lane of a word.
+func isCanonical(text []byte) bool {
 	const (
-		low  = 0x7f7f7f7f7f7f7f7f
-		high = 0x8080808080808080
+		low     = 0x7f7f7f7f7f7f7f7f
+		high    = 0x8080808080808080
+		visible = 0x5f5f5f5f5f5f5f5f // carries into the high bit of a lane above 0x20
 	)
-	i, n := 0, 0 // n: where the run stops
-	var space uint64
-scan:
-	for {
-		var event uint64
-		if len(p)-i >= 8 {
-			w := binary.LittleEndian.Uint64(p[i:])
-			control := ^((w&low + 0x5f5f5f5f5f5f5f5f) | w) & high // octets up to 0x20
-			if control == 0 {
-				space = 0
-				i += 8
-				continue
-			}
-			x := w ^ 0x2020202020202020
-			spaces := ^((x&low + low) | x) & high
-			event = control&^spaces | spaces&(spaces<<8|space)
-			if event == 0 {
-				space = spaces >> 56
-				i += 8
-				continue
-			}
-			k := bits.TrailingZeros64(event) / 8
-			i += k
-		} else {
-			if i >= len(p) {
-				n = i
-				break
-			}
-			if c := p[i]; c > ' ' || (c == ' ' && p[i-1] != ' ') {
-				space = 0
-				if c == ' ' {
-					space = 0x80
-				}
-				i++
-				continue
-			}
+	for len(text) >= 32 { // as in base64
+		w0, w1 := binary.LittleEndian.Uint64(text), binary.LittleEndian.Uint64(text[8:])
+		w2, w3 := binary.LittleEndian.Uint64(text[16:]), binary.LittleEndian.Uint64(text[24:])
+		if ((w0&low+visible)|w0)&((w1&low+visible)|w1)&((w2&low+visible)|w2)&((w3&low+visible)|w3)&high != high {
+			break
 		}
-		switch p[i] { // i is past the first octet, which is text
-		case '\r':
-			if i+1 < len(p) && p[i+1] == '\n' && p[i-1] != ' ' {
-				i += 2
-				space = 0
-				continue
-			}
-			n = i
-			break scan
-		case '\n', '\t', ' ':
-			n = i
-			break scan
-		default: // another control character is text
-			i++
-			space = 0
+		text = text[32:]
+	}
+	if len(text) < 8 {
+		return isCanonicalShort(text)
+	}
+	space := uint64(0) // 0x80: the octet before was a space
+	for i := 0; ; {
+		w := binary.LittleEndian.Uint64(text[i:])
+		control := ^((w&low + visible) | w) & high
+		x := w ^ 0x2020202020202020
+		spaces := ^((x&low + low) | x) & high
+		if control&^spaces|spaces&(spaces<<8|space) != 0 {
+			return false
+		}
+		switch i += 8; {
+		case i+8 <= len(text):
+			space = spaces >> 56
+		case i < len(text): // the last word overlaps the one before
+			space, i = 0, len(text)-8
+		default:
+			return true
 		}
 	}
-	for n > 0 && p[n-1] == ' ' {
-		n--
+}
+
+func isCanonicalShort(text []byte) bool {
+	last := uint8(0)
+	for _, c := range text {
+		if c < ' ' || isSpace[c]&last != 0 {
+			return false
+		}
+		last = isSpace[c]
 	}
-	for n >= 2 && p[n-1] == '\n' && p[n-2] == '\r' {
-		n -= 2
-	}
-	return n
+	return true
 }

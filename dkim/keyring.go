@@ -160,7 +160,7 @@ func authorDomain(from []byte) (string, error) {
 	if bytes.ContainsAny(value, "\"(,\\:;[\r") || bytes.Count(value, []byte("@")) != 1 {
 		return parseAuthor(from)
 	}
-	if name, addr, ok := bytes.Cut(value, []byte("<")); ok && addr[len(addr)-1] == '>' && bytes.IndexByte(name, '>') < 0 {
+	if name, addr, ok := bytes.Cut(value, []byte("<")); ok && bytes.HasSuffix(addr, []byte(">")) && bytes.IndexByte(name, '>') < 0 {
 		value = addr[:len(addr)-1]
 	}
 	local, domain, _ := bytes.Cut(value, []byte("@"))

@@ -6,8 +6,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"io"
+	"math/big"
 	"regexp"
 	"strings"
 	"sync"
@@ -114,6 +116,7 @@ func TestUnfitKeys(t *testing.T) {
 		{dkim.Signer{Keys: []dkim.Key{ed, {Domain: "example.org", Selector: "rsa", Signer: rsaKey()}}}, "no RSA key"},
 		{dkim.Signer{Keys: []dkim.Key{short}}, "1024 bits is too short"},
 		{dkim.Signer{Keys: []dkim.Key{short}, ShortRSA: true}, ""},
+		{dkim.Signer{Keys: []dkim.Key{{Domain: "example.com", Selector: "s", Signer: tiny{}}}, ShortRSA: true}, "refuse RSA keys of 1023 bits"},
 		{dkim.Signer{Keys: []dkim.Key{rsa2048}, Expiration: -1}, "negative"},
 		{dkim.Signer{Keys: []dkim.Key{rsa2048}, Header: []string{"X-A:b"}}, "not a field name"},
 		{dkim.Signer{Keys: []dkim.Key{rsa2048}, Header: []string{"X-A\r\n"}}, "not a field name"},
@@ -151,6 +154,13 @@ func TestUnfitKeys(t *testing.T) {
 
 func key(domain, selector, identity string, signer crypto.Signer) dkim.Signer {
 	return dkim.Signer{Keys: []dkim.Key{{Domain: domain, Selector: selector, Identity: identity, Signer: signer}}}
+}
+
+// tiny is a key that crypto/rsa would not make.
+type tiny struct{ crypto.Signer }
+
+func (tiny) Public() crypto.PublicKey {
+	return &rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 1022), E: 65537}
 }
 
 // remote is a key in a key service.

@@ -46,30 +46,37 @@ func (g *Signature) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+var blankLine = []byte("\r\n\r\n")
+
 // writeHeader gathers the header and returns what follows the blank line.
 func (g *Signature) writeHeader(p []byte) []byte {
 	if g.raw == nil {
 		g.raw = make([]byte, 0, 2048)
 	}
 	old := len(g.raw)
-	room := min(len(p), maxHeader+4-old)
-	g.raw = append(g.raw, p[:room]...)
+	// The blank line may have begun in an earlier piece: three octets of this one show it.
+	g.raw = append(g.raw, p[:min(len(p), 3)]...)
 	from := max(0, old-3)
-	end := bytes.Index(g.raw[from:], []byte("\r\n\r\n"))
-	switch {
-	case bytes.HasPrefix(g.raw, []byte("\r\n")):
-		g.err = errNoFrom
-		return nil
-	case end < 0 && len(g.raw) > maxHeader:
-		g.err = fmt.Errorf("dkim: the header is longer than %d octets", maxHeader)
-		return nil
-	case end < 0:
-		return nil
+	end := bytes.Index(g.raw[from:], blankLine)
+	if end >= 0 {
+		end += from
+	} else if end = bytes.Index(p[:min(len(p), maxHeader)], blankLine); end >= 0 {
+		end += old
 	}
-	end += from + 4
-	g.raw = g.raw[:end]
-	g.endHeader(g.raw[:end-2])
-	return p[end-old:]
+	switch {
+	case bytes.HasPrefix(g.raw, blankLine[:2]):
+		g.err = errNoFrom
+	case end > maxHeader, end < 0 && old+len(p) > maxHeader:
+		g.err = fmt.Errorf("dkim: the header is longer than %d octets", maxHeader)
+	case end < 0:
+		g.raw = append(g.raw[:old], p...)
+	default:
+		p, rest := p[:end+4-old], p[end+4-old:]
+		g.raw = append(g.raw[:old], p...)
+		g.endHeader(g.raw[:end+2])
+		return rest
+	}
+	return nil
 }
 
 // endHeader checks the header and chooses the keys, so that mail which cannot be signed fails before
@@ -82,7 +89,7 @@ func (g *Signature) endHeader(header []byte) {
 		g.keys, err = g.signer.choose(g.ctx, author)
 	}
 	g.err = err
-	g.body.h = sha256.New()
+	g.body = bodyHash{h: sha256.New(), small: make([]byte, 0, smallRoom)}
 }
 
 // Fields ends the message and returns its DKIM-Signature fields, each ended by CRLF: those of RSA

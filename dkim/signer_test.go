@@ -216,6 +216,7 @@ func TestMalformedMessages(t *testing.T) {
 		"From: a b@example.com\r\n\r\n":                     "From field",
 		"From: <a@b@example.com>\r\n\r\n":                   "From field",
 		"From: <x> a@example.com\r\n\r\n":                   "From field",
+		"From:@<\r\n\r\n":                                   "From field",
 		"From: ada@exa_mple.com\r\n\r\n":                    "From field",
 		"From: nobody:;\r\n\r\n":                            "From",
 		"X: " + strings.Repeat("x", 2<<20):                  "longer than",
