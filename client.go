@@ -80,7 +80,9 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.deliver(ctx, finished.envelope(from, to, utf8), mailing{finished.messageID, m.Tenant, m.Tags})
+	e := finished.envelope(from, to, utf8)
+	e.RequireTLS, e.TLSOptional = m.RequireTLS, m.tlsOptional()
+	return c.deliver(ctx, e, mailing{finished.messageID, m.Tenant, m.Tags})
 }
 
 // SendRaw sends a finished message (RFC 5322) to the envelope recipients in to; from is the
@@ -97,7 +99,9 @@ func (c *Client) SendRaw(ctx context.Context, from string, to []string, message 
 		return nil, err
 	}
 	defer finished.close()
-	return c.deliver(ctx, finished.envelope(path, recipients, utf8), mailing{messageID: finished.messageID})
+	e := finished.envelope(path, recipients, utf8)
+	e.TLSOptional = finished.tlsOptional
+	return c.deliver(ctx, e, mailing{messageID: finished.messageID})
 }
 
 // filtered returns a copy of the message after the filters.

@@ -22,6 +22,7 @@ type composed struct {
 	messageID      string
 	date           time.Time
 	fields         []byte // the signer's
+	tlsOptional    bool   // a finished message has "TLS-Required: No"
 	spool          *spool
 }
 

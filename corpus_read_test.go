@@ -47,6 +47,10 @@ func canonical(s string) string {
 
 // expected says what a reader should find. It is written from the documentation, not from the composer.
 func expected(m *Message) reading {
+	if plain := PlainText(m.HTML); m.Text == "" && plain != "" {
+		with := *m
+		with.Text, m = plain, &with
+	}
 	r := reading{Subject: m.Subject, MessageID: "<" + m.MessageID + ">", Date: m.Date.Truncate(time.Second)}
 	show := func(list ...Address) (all []string) {
 		for _, a := range list {

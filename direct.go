@@ -11,6 +11,9 @@ import (
 	"sync"
 
 	"github.com/postrider/postrider/mx"
+	"github.com/postrider/postrider/mx/dane"
+	"github.com/postrider/postrider/mx/memory"
+	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -25,7 +28,10 @@ type Direct struct {
 	// Hello is the name said in EHLO: it should be this host's name, as its reverse DNS has
 	// it. Empty: the system's host name.
 	Hello string
-	// Router finds the hosts. Nil: a router over /etc/resolv.conf.
+	// Router finds the hosts and says what TLS they are held to. Nil: a router over /etc/resolv.conf with
+	// DANE (where a validating resolver is trusted), MTA-STS, and a memory by which a host that took TLS
+	// once is not served in plaintext later; both forget at the end of the program. To keep what they know, give a
+	// Router whose policies have files.
 	Router *mx.Router
 	// TLS is the base of the TLS configuration. Nil: the system's roots, used where a policy
 	// demands a valid certificate.
@@ -46,11 +52,20 @@ const (
 func (d *Direct) init() {
 	d.router, d.pool = d.Router, d.Pool
 	if d.router == nil {
-		d.router = &mx.Router{}
+		d.router = &mx.Router{Policies: policies(d.TLS)}
 	}
 	if d.pool == nil {
 		d.pool = &smtp.Pool{Hello: d.Hello}
 	}
+}
+
+// policies are what a route is held to unless the caller says otherwise; base holds the trusted authorities.
+func policies(base *tls.Config) []mx.Policy {
+	seen := &memory.Policy{Level: mx.Encrypted}
+	if base != nil {
+		seen.Roots = base.RootCAs
+	}
+	return []mx.Policy{&dane.Policy{}, &mtasts.Policy{TLS: base}, seen}
 }
 
 // Deliver finds the way to each domain of the recipients and delivers there.
@@ -103,7 +118,7 @@ func portion(e *smtp.Envelope, at []int) *smtp.Envelope {
 
 // deliverDomain asks the hosts of one domain until all recipients have their answer.
 func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envelope) []smtp.Result {
-	route, err := d.router.Route(ctx, domain)
+	route, err := d.route(ctx, domain, e)
 	if err != nil {
 		return smtp.Failed(e, smtp.PhaseRoute, "", err)
 	}
@@ -118,7 +133,7 @@ func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envel
 			break
 		}
 		tried++
-		open = d.deliverHost(ctx, &host, e, results, open)
+		open = d.deliverHost(ctx, route.Domain, &host, e, results, open)
 	}
 	if tried == 0 {
 		return smtp.Failed(e, smtp.PhaseRoute, "", &mx.Error{Domain: domain, Code: 451, Status: "4.4.4", Err: errNoHost})
@@ -126,17 +141,45 @@ func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envel
 	return results
 }
 
+// route finds the hosts. REQUIRETLS asks for more than the domain does (RFC 8689 s. 4.2.1); "TLS-Required: No"
+// waives what the domain asks (s. 4.1), and is ignored beside REQUIRETLS.
+func (d *Direct) route(ctx context.Context, domain string, e *smtp.Envelope) (*mx.Route, error) {
+	if e.TLSOptional && !e.RequireTLS {
+		return d.router.Lookup(ctx, domain)
+	}
+	route, err := d.router.Route(ctx, domain)
+	if err == nil && e.RequireTLS {
+		err = mx.RequireTLS{}.Apply(ctx, route)
+	}
+	return route, err
+}
+
+// tell lets policies that learn from connections know how this one went.
+func (d *Direct) tell(ctx context.Context, domain string, r smtp.Result) {
+	if !r.Addr.IsValid() || r.Phase == smtp.PhaseConnect || r.Phase == smtp.PhaseGreeting || r.Phase == smtp.PhaseTLS {
+		return
+	}
+	for _, p := range d.router.Policies {
+		if learner, ok := p.(interface {
+			Record(ctx context.Context, name, host string, state *tls.ConnectionState)
+		}); ok {
+			learner.Record(ctx, domain, r.Host, r.TLS)
+		}
+	}
+}
+
 var errNoHost = errors.New("the route has no host")
 
 // deliverHost asks one host for the recipients in open and returns those that the next host shall
 // be asked for.
-func (d *Direct) deliverHost(ctx context.Context, host *mx.Host, e *smtp.Envelope, results []smtp.Result, open []int) []int {
+func (d *Direct) deliverHost(ctx context.Context, domain string, host *mx.Host, e *smtp.Envelope, results []smtp.Result, open []int) []int {
 	p := portion(e, open)
 	var now []smtp.Result
 	if host.Err != nil {
 		now = smtp.Failed(p, smtp.PhaseRoute, host.Name, host.Err)
 	} else {
 		now = d.pool.Deliver(ctx, d.server(host), p)
+		d.tell(ctx, domain, now[0])
 	}
 	var next []int
 	for i, r := range now {

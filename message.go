@@ -59,6 +59,10 @@ type Message struct {
 	ReadReceipt Address
 	// Unsubscribe adds List-Unsubscribe and List-Unsubscribe-Post (RFC 2369, RFC 8058).
 	Unsubscribe *Unsubscribe
+	// RequireTLS lets the mail go only where every hop speaks TLS with a server that is surely the right
+	// one (RFC 8689). The opposite is the Header field "TLS-Required: No": the mail shall arrive even where a
+	// policy would stop it.
+	RequireTLS bool
 	// ReturnPath is the envelope sender, to which bounces go. Empty: Sender, or else From. "<>" is the null
 	// path of mail that must not bounce.
 	ReturnPath string

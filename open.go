@@ -167,7 +167,7 @@ func openDirect(u *url.URL, p *parameters) Transport {
 		p.fail("direct:// takes no host, user or path")
 	}
 	d := &Direct{TLS: p.tlsConfig(), Pool: &smtp.Pool{Hello: p.one("hello"), Timeouts: p.timeouts()}}
-	d.Router = &mx.Router{TrustAD: p.flag("trust-ad"), Allow: p.allow()}
+	d.Router = &mx.Router{TrustAD: p.flag("trust-ad"), Allow: p.allow(), Policies: policies(d.TLS)}
 	if s := p.one("port"); s != "" {
 		d.Router.Port = p.port("port", s)
 	}

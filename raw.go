@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func composeRaw(ctx context.Context, message io.Reader, from string, s Signer) (
 	if err == nil {
 		err = out.err
 	}
-	c := &composed{size: sp.size, eightBit: raw.eightBit, utf8: raw.utf8, messageID: raw.messageID, date: raw.date, spool: sp}
+	c := &composed{size: sp.size, eightBit: raw.eightBit, utf8: raw.utf8, messageID: raw.messageID, date: raw.date, spool: sp, tlsOptional: raw.tlsOptional}
 	if err == nil {
 		err = c.sign(ctx, s)
 	}
@@ -54,6 +55,7 @@ type rawMessage struct {
 	messageID      string
 	date           time.Time
 	eightBit, utf8 bool
+	tlsOptional    bool // TLS-Required: No
 }
 
 // line reads one line, checks it, and returns it without its end. The result is valid until the next
@@ -129,6 +131,8 @@ func (m *rawMessage) field(line []byte) (keep bool, err error) {
 		m.from = true
 	case "date":
 		m.hasDate = true
+	case "tls-required":
+		m.tlsOptional = isNo(string(value))
 	case "message-id":
 		m.messageID = strings.Trim(string(bytes.TrimSpace(value)), "<>")
 	}
@@ -247,6 +251,13 @@ func (m *Message) path() (from string, to []smtp.Recipient, utf8 bool, err error
 	}
 	return rawPath(from, all)
 }
+
+// tlsOptional says that the header waives policies (RFC 8689 s. 5).
+func (m *Message) tlsOptional() bool {
+	return slices.ContainsFunc(m.Header, func(f Field) bool { return strings.EqualFold(f.Name, "TLS-Required") && isNo(f.Value) })
+}
+
+func isNo(value string) bool { return strings.EqualFold(strings.TrimSpace(value), "no") }
 
 // CheckAddress says what is wrong with an address by the grammar of RFC 5321 s. 4.1.2: nil means
 // that mail can be addressed to it, not that it exists. Domains may be given as U-labels.
