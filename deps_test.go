@@ -49,6 +49,7 @@ var modules = []permission{
 	{"smtp/...", "github.com/emersion/go-sasl", "AUTH mechanisms"},
 	{"smtp/...", "github.com/xdg-go/scram", "SCRAM, which go-sasl lacks"},
 	{"smtp/...", "golang.org/x/net/idna", "A-labels in envelopes for servers without SMTPUTF8"},
+	{"smtp/...", "golang.org/x/net/proxy", "SOCKS5"},
 	{"smtp/dsn", "github.com/emersion/go-message", "reading MIME"},
 	{"dkim/...", "github.com/emersion/go-msgauth", "verification, and the second opinion on our signatures"},
 	{"dkim/...", "golang.org/x/net/idna", "A-labels in d= and in DNS names"},
