@@ -1,7 +1,6 @@
 package postrider
 
 import (
-	"net/url"
 	"strings"
 	"time"
 )
@@ -61,16 +60,14 @@ func (c *composer) wishes() {
 	m, h := c.m, &c.h
 	if u := m.Unsubscribe; u != nil {
 		h.begin("List-Unsubscribe")
-		if u.Mailto != "" {
-			uri := mailtoURI(u.Mailto)
-			if u.URL != "" {
-				h.word("<"+uri+">", ",")
-			} else {
-				h.word("<"+uri+">", "")
-			}
-		}
-		if u.URL != "" {
+		switch { // the best way first (RFC 2369 s. 3.2 and 4)
+		case u.Mailto == "":
 			h.word("<"+u.URL+">", "")
+		case u.URL == "":
+			h.word("<"+mailtoURI(u.Mailto)+">", "")
+		default:
+			h.word("<"+u.URL+">", ",")
+			h.word("<"+mailtoURI(u.Mailto)+">", "")
 		}
 		h.end()
 		if u.URL != "" {
@@ -119,6 +116,14 @@ func mailtoURI(s string) string {
 		return s
 	}
 	spec, _, _ := parseAddress(s)
-	i := strings.LastIndexByte(spec, '@')
-	return "mailto:" + strings.ReplaceAll(url.PathEscape(spec[:i]), "/", "%2F") + spec[i:]
+	at := strings.LastIndexByte(spec, '@')
+	uri := append(make([]byte, 0, len(spec)+20), "mailto:"...)
+	for i := range at {
+		if c := spec[i]; isIDChar(rune(c)) || strings.IndexByte("!$*+~", c) >= 0 {
+			uri = append(uri, c)
+		} else {
+			uri = append(uri, '%', upperHex[c>>4], upperHex[c&15])
+		}
+	}
+	return string(append(uri, spec[at:]...))
 }

@@ -241,7 +241,12 @@ func checkMessageID(id string) error {
 		return err
 	}
 	left, right, ok := strings.Cut(trimID(id), "@")
-	if !ok || !isDotString(left) || !isDotString(right) && (right == "" || right[0] != '[' || strings.ContainsAny(right[1:len(right)-1], `[]@\"`) || right[len(right)-1] != ']') {
+	if literal := len(right) > 2 && right[0] == '[' && right[len(right)-1] == ']'; literal {
+		ok = ok && !strings.ContainsAny(right[1:len(right)-1], `[]@\"`)
+	} else {
+		ok = ok && isDotString(right)
+	}
+	if !ok || !isDotString(left) {
 		return errors.New("want the form left@domain")
 	}
 	return nil
