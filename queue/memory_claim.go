@@ -58,7 +58,7 @@ func (s *schedule) claim(now time.Time, r *ClaimRequest) (items []*memItem) {
 		if !ok {
 			limit = r.PerLane
 		}
-		return (ok || limit > 0) && taken[lane] >= limit
+		return (ok || limit != 0) && taken[lane] >= limit
 	}
 	for _, p := range order {
 		if p < Bulk || p > Urgent {

@@ -61,8 +61,9 @@ var (
 //     by two calls at once.
 //  9. The items of one message and lane that can be claimed make groups of Group items, in the
 //     order of N, the last one smaller. Claim takes whole groups: at most Max, and of one lane at
-//     most Lanes[lane] or, where there is no such entry, PerLane. The items of a group stand
-//     together in the answer.
+//     most Lanes[lane] (none, if that is not positive) or, where there is no such entry, PerLane
+//     (no limit, if that is zero; none, if negative). The items of a group stand together in the
+//     answer.
 //  10. Claim takes all it may: it takes fewer than Max groups only if each of the others is kept out
 //     by the limit of its lane or is being claimed by another call.
 //  11. Groups of the priority that stands first in Order are taken before those of the next;
@@ -185,9 +186,11 @@ type ClaimRequest struct {
 	// more is heard of this one.
 	Backoff []time.Duration
 	// Max is the number of groups, Group the number of items in a group (zero: 100, see RFC 5321
-	// s. 4.5.3.1.8), PerLane the number of groups of one lane (zero: no limit).
+	// s. 4.5.3.1.8), PerLane the number of groups of one lane (zero: no limit; negative: only of
+	// the lanes in Lanes).
 	Max, Group, PerLane int
-	// Lanes are the limits of lanes other than PerLane. Zero or less: nothing of this lane.
+	// Lanes are the limits of lanes other than PerLane. Zero or less: nothing of this lane. The
+	// store only reads it, and not after Claim has returned.
 	Lanes map[string]int
 	// Order are the priorities, the most wanted first. Nil: Urgent, Normal, Bulk.
 	Order []Priority

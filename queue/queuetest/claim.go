@@ -147,6 +147,9 @@ var claimRules = []rule{
 		r.Lanes = map[string]int{"a": 1, "b": -1}
 		got := lanes(w.claimWith(r).Items)
 		equal(w, "the groups of lanes a, b, c", fmt.Sprint(got["a"], got["b"], got["c"]), "1 0 4")
+		r.PerLane, r.Lanes = -1, map[string]int{"b": 2}
+		got = lanes(w.claimWith(r).Items)
+		equal(w, "the groups of lanes a, b, c", fmt.Sprint(got["a"], got["b"], got["c"]), "0 2 0")
 	}},
 	{20, "when something is due", "Next looks past what can be claimed already.", func(w *world) {
 		at, _ := w.next()
