@@ -26,8 +26,8 @@ func TestModes(t *testing.T) {
 			!slices.Equal(f.Hosts, []string{"mx1.example.test"}) || !slices.Equal(f.MX, []string{"mx1.example.test", "*.mail.test"}) {
 			t.Errorf("finding %+v", f)
 		}
-		if len(w.dialled) != 1 || w.dialled[0] != "tcp 9.0.0.20:443" {
-			t.Errorf("dialled %q", w.dialled)
+		if len(w.Dialled()) != 1 || w.Dialled()[0] != "tcp 9.0.0.20:443" {
+			t.Errorf("dialled %q", w.Dialled())
 		}
 	})
 	bubble(t, "testing", func(t *testing.T, w *world) {
@@ -45,8 +45,8 @@ func TestModes(t *testing.T) {
 	})
 	bubble(t, "no record", func(t *testing.T, w *world) {
 		w.id(t, "")
-		if r := w.expect(t, "none"); len(r.Findings) != 0 || len(w.dialled) != 0 {
-			t.Errorf("findings %+v, dialled %q", r.Findings, w.dialled)
+		if r := w.expect(t, "none"); len(r.Findings) != 0 || len(w.Dialled()) != 0 {
+			t.Errorf("findings %+v, dialled %q", r.Findings, w.Dialled())
 		}
 	})
 }
@@ -100,7 +100,7 @@ func TestFetchFailures(t *testing.T) {
 		spoil  func(t *testing.T, w *world)
 		result string
 	}{
-		"policy host down": {func(_ *testing.T, w *world) { w.down = true }, "sts-policy-fetch-error"},
+		"policy host down": {func(_ *testing.T, w *world) { w.Down(true) }, "sts-policy-fetch-error"},
 		"404":              {func(_ *testing.T, w *world) { w.handle(plain(404, "text/plain", policyText)) }, "sts-policy-fetch-error"},
 		"redirect":         {func(_ *testing.T, w *world) { w.handle(plain(301, "text/plain", policyText)) }, "sts-policy-fetch-error"},
 		"html":             {func(_ *testing.T, w *world) { w.handle(plain(200, "text/html", policyText)) }, "sts-policy-fetch-error"},
@@ -136,8 +136,8 @@ func TestFetchFailures(t *testing.T) {
 			if len(r.Findings) != 1 || r.Findings[0].Result != c.result || r.Findings[0].Reason == "" {
 				t.Errorf("findings %+v, want %s", r.Findings, c.result)
 			}
-			if name == "loopback" && len(w.dialled) != 0 {
-				t.Errorf("dialled %q", w.dialled)
+			if name == "loopback" && len(w.Dialled()) != 0 {
+				t.Errorf("dialled %q", w.Dialled())
 			}
 		})
 	}
@@ -173,7 +173,7 @@ func TestCachedPolicyHolds(t *testing.T) {
 	for name, attack := range map[string]func(t *testing.T, w *world){
 		"record gone":        func(t *testing.T, w *world) { w.id(t, "") },
 		"DNS fails":          func(_ *testing.T, w *world) { w.zone.Fail(".", servfail) },
-		"new id, host down":  func(t *testing.T, w *world) { w.id(t, "2"); w.down = true },
+		"new id, host down":  func(t *testing.T, w *world) { w.id(t, "2"); w.Down(true) },
 		"new id, 404":        func(t *testing.T, w *world) { w.id(t, "2"); w.handle(http.NotFound) },
 		"new id, malformed":  func(t *testing.T, w *world) { w.id(t, "2"); w.serve("version: STSv1\nmode: off\nmax_age: 1") },
 		"new id, stranger's": func(t *testing.T, w *world) { w.id(t, "2"); w.TLS.RootCAs = newWorld(t).TLS.RootCAs },
@@ -230,7 +230,7 @@ func TestChangesAreSeen(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.down = true
+		w.Down(true)
 		w.expect(t, "enforced")
 		time.Sleep(24 * time.Hour)
 		if err := w.Refresh(context.Background()); err == nil {
@@ -244,7 +244,7 @@ func TestChangesAreSeen(t *testing.T) {
 func TestFailuresAreSpaced(t *testing.T) {
 	bubble(t, "", func(t *testing.T, w *world) {
 		w.expect(t, "enforced")
-		w.down = true
+		w.Down(true)
 		time.Sleep(time.Hour)
 		for i := range 60 {
 			w.id(t, string(rune('a'+i%26)))
@@ -254,8 +254,8 @@ func TestFailuresAreSpaced(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		if len(w.dialled) != 1+2 {
-			t.Errorf("%d connections in ten minutes, want 2 besides the first", len(w.dialled))
+		if len(w.Dialled()) != 1+2 {
+			t.Errorf("%d connections in ten minutes, want 2 besides the first", len(w.Dialled()))
 		}
 		if len(w.notices) == 0 || !strings.Contains(w.notices[0], "could not be refreshed") {
 			t.Errorf("notices %q", w.notices)

@@ -2,17 +2,9 @@ package mtasts_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"log"
-	"math/big"
-	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -22,6 +14,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/mx"
+	"github.com/postrider/postrider/mx/internal/web/webtest"
 	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/mxtest"
 )
@@ -36,13 +29,12 @@ func bubble(t *testing.T, name string, f func(t *testing.T, w *world)) {
 // world is a zone with a policy host over pipes, at home in a synctest bubble.
 type world struct {
 	*mtasts.Policy
+	*webtest.Server
 	zone *mxtest.Zone
 
 	mu      sync.Mutex
 	handler http.HandlerFunc
-	dialled []string
 	notices []string
-	down    bool
 	fetches int
 }
 
@@ -60,59 +52,24 @@ func newWorld(t *testing.T, names ...string) *world {
 	if len(names) == 0 {
 		names = []string{"mta-sts.example.test"}
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "x"}, DNSNames: names,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(10000 * time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
 	w := &world{zone: mxtest.MustParse(zoneText)}
 	w.serve(policyText)
-	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := &http.Server{
-		Handler:   http.HandlerFunc(w.serveHTTP),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
-		ErrorLog:  log.New(io.Discard, "", 0),
-	}
-	go server.ServeTLS(l, "", "")
+	w.Server = webtest.Start(http.HandlerFunc(w.serveHTTP), names...)
 	t.Cleanup(func() {
-		server.Close()
-		time.Sleep(time.Minute) // in the bubble: whatever still waits gives up
+		w.Stop()
+		time.Sleep(time.Minute) // in the bubble
 	})
-	w.Policy = w.fresh(l, cert)
-	return w
-}
-
-// fresh makes a policy as after a restart.
-func (w *world) fresh(l *pipes, cert *x509.Certificate) *mtasts.Policy {
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	return &mtasts.Policy{
-		TLS: &tls.Config{RootCAs: roots},
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			w.mu.Lock()
-			w.dialled = append(w.dialled, network+" "+address)
-			down := w.down
-			w.mu.Unlock()
-			if down {
-				return nil, fmt.Errorf("connection refused")
-			}
-			return l.dial(ctx)
-		},
+	w.Policy = &mtasts.Policy{
+		TLS:    &tls.Config{RootCAs: w.Roots},
+		Dial:   w.Server.Dial,
 		Notice: func(_ context.Context, n string) { w.notices = append(w.notices, n) },
 	}
+	return w
 }
 
 // again is the policy after a restart with the given cache.
 func (w *world) again(cache mtasts.Cache) {
-	w.Policy = &mtasts.Policy{TLS: w.TLS, Dial: w.Dial, Notice: w.Notice, Cache: cache}
+	w.Policy = &mtasts.Policy{TLS: w.TLS, Dial: w.Policy.Dial, Notice: w.Notice, Cache: cache}
 }
 
 func (w *world) serveHTTP(rw http.ResponseWriter, r *http.Request) {
@@ -190,83 +147,3 @@ func (w *world) expect(t *testing.T, want string) *mx.Route {
 	}
 	return r
 }
-
-// pipes is a listener without sockets.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipes) dial(ctx context.Context) (net.Conn, error) {
-	here, there := net.Pipe()
-	select {
-	case l.conns <- buffer(there):
-		return buffer(here), nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error { l.once.Do(func() { close(l.closed) }); return nil }
-
-func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-// buffer lets writes return before the other end reads, as sockets do: both ends of a TLS connection
-// may write at the same time.
-func buffer(c net.Conn) net.Conn {
-	b := &buffered{Conn: c, queue: make(chan []byte, 1000), closed: make(chan struct{})}
-	go func() {
-		defer c.Close()
-		for {
-			select {
-			case octets := <-b.queue:
-				if _, err := c.Write(octets); err != nil {
-					return
-				}
-			case <-b.closed:
-				for len(b.queue) > 0 {
-					c.Write(<-b.queue)
-				}
-				return
-			}
-		}
-	}()
-	return b
-}
-
-type buffered struct {
-	net.Conn
-	queue  chan []byte
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (b *buffered) Write(octets []byte) (int, error) {
-	select {
-	case <-b.closed:
-		return 0, net.ErrClosed
-	case b.queue <- append([]byte(nil), octets...):
-		return len(octets), nil
-	}
-}
-
-func (b *buffered) Close() error {
-	b.once.Do(func() {
-		b.Conn.SetWriteDeadline(time.Now().Add(time.Second))
-		close(b.closed)
-	})
-	return nil
-}
-
-// SetWriteDeadline does nothing: writing does not wait.
-func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
