@@ -10,10 +10,13 @@ import (
 )
 
 const (
-	// maxPolicies and maxFailures bound what is kept apart of a domain and day; beyond them sessions are
-	// counted in sum.
-	maxPolicies = 50
-	maxFailures = 100
+	// maxPolicies, maxFailures and maxText bound what is kept apart of a domain and day; beyond them
+	// sessions are counted in sum and policies shown in part.
+	maxPolicies = 20
+	maxFailures = 50
+	maxText     = 100 // lines
+	// maxSize bounds what all domains together may take, in octets, about: beyond it there is nothing new.
+	maxSize = 64 << 20
 )
 
 // day is what is known of a domain on a day.
@@ -21,7 +24,7 @@ type day struct {
 	domain string
 	start  time.Time
 	kinds  []*PolicyResult
-	tries  int // to send it
+	size   int // octets, about
 }
 
 // Record counts what one attempt to reach a domain came to: the findings of its policies and the
@@ -29,6 +32,9 @@ type day struct {
 // Reporter does nothing.
 func (r *Reporter) Record(route *mx.Route, outcomes ...Outcome) {
 	if r == nil || route == nil || route.Domain == "" || strings.HasPrefix(route.Domain, "[") {
+		return
+	}
+	if len(outcomes) == 0 && !slices.ContainsFunc(route.Findings, func(f mx.Finding) bool { return f.Result != "" }) {
 		return
 	}
 	r.mu.Lock()
@@ -41,11 +47,11 @@ func (r *Reporter) Record(route *mx.Route, outcomes ...Outcome) {
 		if f.Result == "" {
 			continue
 		}
-		k := d.kind(policyOf(f))
+		k := r.kind(d, policyOf(f))
 		if !slices.ContainsFunc(outcomes, func(o Outcome) bool { return covers(f, o.Host) }) {
 			k.Summary.Failed++ // no session will be counted for it
 		}
-		k.fail(Failure{Type: f.Result, Host: oneHost(f), Reason: clean(f.Reason)})
+		r.fail(d, k, Failure{Type: f.Result, Host: oneHost(f), Reason: clean(f.Reason)})
 	}
 	for _, o := range outcomes {
 		r.count(d, route, o)
@@ -72,13 +78,13 @@ func (r *Reporter) count(d *day, route *mx.Route, o Outcome) {
 		}
 		break
 	}
-	k := d.kind(policy)
+	k := r.kind(d, policy)
 	if result == "" {
 		k.Summary.Successful++
 		return
 	}
 	k.Summary.Failed++
-	k.fail(Failure{Type: string(result), Host: o.Host, Hello: clean(o.Hello), SendingIP: ip(o.Local), ReceivingIP: ip(o.Remote), Reason: reason})
+	r.fail(d, k, Failure{Type: string(result), Host: o.Host, Hello: clean(o.Hello), SendingIP: ip(o.Local), ReceivingIP: ip(o.Remote), Reason: reason})
 }
 
 // covers says that the policy applies to sessions with the host. An MTA-STS policy that could be had
@@ -97,8 +103,13 @@ func oneHost(f mx.Finding) string {
 	return ""
 }
 
+// policyOf is the policy as a report shows it.
 func policyOf(f mx.Finding) AppliedPolicy {
-	return AppliedPolicy{Type: f.Type, Text: f.Text, Domain: f.Domain, MX: f.MX}
+	p := AppliedPolicy{Type: f.Type, Domain: f.Domain, Text: f.Text[:min(len(f.Text), maxText)], MX: f.MX[:min(len(f.MX), maxText)]}
+	if f.Type == "tlsa" {
+		p.MX = f.Hosts // the TLSA records of one host
+	}
+	return p
 }
 
 func ip(a netip.Addr) string {
@@ -108,23 +119,30 @@ func ip(a netip.Addr) string {
 	return a.Unmap().WithZone("").String()
 }
 
-// kind finds or makes the counts of a policy.
-func (d *day) kind(p AppliedPolicy) *PolicyResult {
+// kind finds or makes the counts of a policy. When there are too many, the last one takes it.
+func (r *Reporter) kind(d *day, p AppliedPolicy) *PolicyResult {
 	for _, k := range d.kinds {
 		if k.Policy.Type == p.Type && k.Policy.Domain == p.Domain && slices.Equal(k.Policy.Text, p.Text) {
 			return k
 		}
 	}
-	k := &PolicyResult{Policy: AppliedPolicy{Type: p.Type, Domain: p.Domain, Text: slices.Clone(p.Text), MX: slices.Clone(p.MX)}}
-	if len(d.kinds) == maxPolicies {
-		return d.kinds[maxPolicies-1]
+	cost := 200 + len(p.Domain)
+	for _, line := range append(slices.Clone(p.Text), p.MX...) {
+		cost += 32 + len(line)
 	}
+	if n := len(d.kinds); n == maxPolicies || !r.room(d, cost) {
+		if n > 0 {
+			return d.kinds[n-1]
+		}
+		p.Text, p.MX = nil, nil
+	}
+	k := &PolicyResult{Policy: AppliedPolicy{Type: p.Type, Domain: p.Domain, Text: slices.Clone(p.Text), MX: slices.Clone(p.MX)}}
 	d.kinds = append(d.kinds, k)
 	return k
 }
 
-// fail counts a failed session of a kind.
-func (k *PolicyResult) fail(f Failure) {
+// fail counts a failed session of a kind. When there are too many kinds, the last one takes it.
+func (r *Reporter) fail(d *day, k *PolicyResult, f Failure) {
 	for _, have := range k.Failures {
 		f.Sessions = have.Sessions
 		if *have == f {
@@ -133,12 +151,25 @@ func (k *PolicyResult) fail(f Failure) {
 		}
 	}
 	f.Sessions = 1
-	if len(k.Failures) == maxFailures { // the last one gathers the rest
-		last := k.Failures[maxFailures-1]
-		*last = Failure{Type: string(ValidationFailure), Sessions: last.Sessions + 1, Reason: "various"}
-		return
+	if n := len(k.Failures); n == maxFailures || !r.room(d, 200+len(f.Host)+len(f.Hello)+len(f.Reason)) {
+		if n > 0 {
+			last := k.Failures[n-1]
+			*last = Failure{Type: string(ValidationFailure), Sessions: last.Sessions + 1, Reason: "various"}
+			return
+		}
+		f = Failure{Type: f.Type, Sessions: 1}
 	}
 	k.Failures = append(k.Failures, &f)
+}
+
+// room says whether there is room for so many octets, and takes it.
+func (r *Reporter) room(d *day, size int) bool {
+	if r.size+size > maxSize {
+		return false
+	}
+	r.size += size
+	d.size += size
+	return true
 }
 
 // today finds or makes the counts of a domain and this day; nil when there are too many domains. The
@@ -153,13 +184,13 @@ func (r *Reporter) today(domain string) *day {
 	if limit <= 0 {
 		limit = 10000
 	}
-	if len(r.days) >= limit {
+	d := &day{domain: domain, start: start}
+	if len(r.days) >= limit || !r.room(d, 1000+len(domain)) {
 		return nil
 	}
 	if r.days == nil {
 		r.days = map[string]*day{}
 	}
-	d := &day{domain: domain, start: start}
 	r.days[key] = d
 	return d
 }

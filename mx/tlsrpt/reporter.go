@@ -44,8 +44,11 @@ type Reporter struct {
 	Allow []netip.Prefix
 	TLS   *tls.Config
 
+	sending sync.Mutex // one Send at a time
+
 	mu   sync.Mutex
 	days map[string]*day
+	size int // octets, about
 }
 
 const (
@@ -68,6 +71,8 @@ func (r *Reporter) Send(ctx context.Context) error {
 	if r.Resolver == nil || r.Organization == "" || !strings.Contains(r.Contact, "@") {
 		return errors.New("tlsrpt: sending reports needs Resolver, Organization and Contact")
 	}
+	r.sending.Lock()
+	defer r.sending.Unlock()
 	var errs []error
 	for key, d := range r.due() {
 		if ctx.Err() != nil {
@@ -78,12 +83,17 @@ func (r *Reporter) Send(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("tlsrpt: report to %s: %w", d.domain, err))
 		}
 		if err == nil || time.Since(d.start) > 24*time.Hour+spread+giveUp {
-			r.mu.Lock()
-			delete(r.days, key)
-			r.mu.Unlock()
+			r.forget(key)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (r *Reporter) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.size -= r.days[key].size
+	delete(r.days, key)
 }
 
 // due returns the days that are over, each domain at its own time within the spread.
