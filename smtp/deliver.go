@@ -1,0 +1,227 @@
+package smtp
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+)
+
+// mostRecipients is how many recipients one transaction has at most. Servers must take 100
+// (RFC 5321 s. 4.5.3.1.8), most take 1000, and one that takes fewer says so.
+const mostRecipients = 1000
+
+// mostTries bounds the connections that one transaction is tried on. It is tried again only when
+// nothing of it can have been accepted and the cause lay with the connection.
+const mostTries = 3
+
+// Deliver sends one envelope to the server and returns one result for each recipient, in
+// their order. It returns when all fates are known, or as soon as ctx ends; what a result says then is
+// whether the mail may have been accepted (ErrUnsure). The results are the caller's.
+func (p *Pool) Deliver(ctx context.Context, s *Server, e *Envelope) []Result {
+	started := time.Now()
+	if err := check(e); err != nil {
+		return p.failed(e, s, started, err)
+	}
+	if err := ctx.Err(); err != nil {
+		return p.failed(e, s, started, &ConnError{Phase: PhaseLocal, Host: s.Host, Err: context.Cause(ctx)})
+	}
+	l := p.lane(s)
+	if l == nil {
+		return p.failed(e, s, started, ErrClosed)
+	}
+	defer l.left()
+	results := make([]Result, len(e.To))
+	for from := 0; from < len(e.To); {
+		part := e.To[from:min(len(e.To), from+mostRecipients)]
+		t := newTransaction(ctx, p, e, part, results[from:from+len(part)], started)
+		l.carry(t)
+		l.carryRest(t)
+		from += len(t.to)
+	}
+	return results
+}
+
+func (p *Pool) failed(e *Envelope, s *Server, started time.Time, err error) []Result {
+	if e == nil {
+		return nil
+	}
+	results := Failed(e, PhaseLocal, s.Host, err)
+	for i := range results {
+		results[i].Started, results[i].Duration = started, time.Since(started)
+	}
+	return results
+}
+
+// left counts a caller of Deliver out.
+func (l *lane) left() {
+	l.mu.Lock()
+	l.users--
+	l.mu.Unlock()
+}
+
+// carry brings one transaction to its end.
+func (l *lane) carry(t *transaction) {
+	defer t.body.free()
+	for try := 1; ; try++ {
+		l.attempt(t)
+		if !t.again {
+			return
+		}
+		if try == mostTries || t.ctx.Err() != nil {
+			l.settleCause(t)
+			return
+		}
+		t.rewind()
+	}
+}
+
+// settleCause gives up a transaction that was to be tried again.
+func (l *lane) settleCause(t *transaction) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := t.cause
+	if t.ctx.Err() != nil {
+		err = &ConnError{Phase: PhaseConnect, Host: l.server.Host, Err: context.Cause(t.ctx)}
+	}
+	if err == nil {
+		err = &ConnError{Phase: PhaseMail, Host: l.server.Host, Err: errMishandled}
+	}
+	phase, reply := PhaseMail, Reply{}
+	if e, ok := as[*ReplyError](err); ok {
+		phase, reply = e.Phase, e.Reply
+	} else if e, ok := as[*ConnError](err); ok {
+		phase = e.Phase
+	}
+	clear(t.fates)
+	t.decideAll(phase, reply, err)
+}
+
+// attempt carries the transaction on one session.
+func (l *lane) attempt(t *transaction) {
+	if !l.await(t) {
+		return
+	}
+	err := l.prepare(t)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := t.session
+	if err != nil {
+		t.decideAll(PhaseLocal, Reply{}, withHost(err, s.host))
+		s.release(t)
+		l.freed(s)
+		return
+	}
+	if s.err != nil {
+		s.release(t)
+		t.again, t.cause = true, &ConnError{Phase: PhaseMail, Host: s.host, Addr: s.addr, Err: s.err}
+		return
+	}
+	if s.carried > 0 {
+		t.trace.reused(s.host, s.addr)
+	}
+	s.enqueue(t)
+	for t.status != statusDone {
+		if t.status == statusStream {
+			l.mu.Unlock()
+			s.stream(t)
+			l.mu.Lock()
+			if t.ctx.Err() != nil {
+				l.cancel(t)
+			}
+			continue
+		}
+		l.mu.Unlock()
+		select {
+		case <-t.wake:
+			l.mu.Lock()
+		case <-t.ctx.Done():
+			l.mu.Lock()
+			l.cancel(t)
+		}
+	}
+}
+
+// prepare reads a small message and asks whether the server of the session can take it.
+func (l *lane) prepare(t *transaction) error {
+	s := t.session
+	t.to = t.to[:portion(t.to, &s.ext.limits)]
+	t.results, t.fates = t.results[:len(t.to)], t.fates[:len(t.to)]
+	now := time.Now()
+	e := t.envelope
+	if err := fits(e, &s.ext, s.tls != nil, s.lmtp, now); err != nil {
+		return err
+	}
+	if !e.DeliverBy.IsZero() && !e.DeliverBy.After(now) {
+		return envelopeError(EnhancedCode{5, 4, 7}, "the time for delivery has passed")
+	}
+	if err := t.body.load(e); err != nil {
+		return err
+	}
+	if t.body.eightBit && !e.Binary && !s.ext.eightBit {
+		return lacks("8BITMIME", EnhancedCode{5, 6, 3}, "the server has no 8BITMIME, which the message needs")
+	}
+	if s.ext.size && s.ext.sizeLimit > 0 && t.body.size > s.ext.sizeLimit {
+		return lacks("SIZE", EnhancedCode{5, 3, 4}, "the message has %d octets, the server takes %d", t.body.size, s.ext.sizeLimit)
+	}
+	return nil
+}
+
+// portion is how many of the recipients one transaction may have (RFC 9422 s. 4.2 and 4.3).
+func portion(to []Recipient, l *limits) int {
+	n := len(to)
+	if l.rcpt > 0 {
+		n = min(n, l.rcpt)
+	}
+	if l.domains == 0 {
+		return n
+	}
+	seen := make(map[string]bool)
+	for i := range n {
+		a := to[i].Address
+		seen[strings.ToLower(a[strings.LastIndexByte(a, '@')+1:])] = true
+		if len(seen) > l.domains {
+			return i
+		}
+	}
+	return n
+}
+
+// carryRest sends the mail to those recipients for whom the transaction had no room: a server answers
+// them with 452 and shall be asked again at once, in another one (RFC 5321 s. 4.5.3.1.10). It stops
+// when that leads no further.
+func (l *lane) carryRest(t *transaction) {
+	for before := len(t.results); ; {
+		var at []int
+		var to []Recipient
+		for i := range t.results {
+			if tooMany(&t.results[i]) {
+				at, to = append(at, i), append(to, t.to[i])
+			}
+		}
+		if len(at) == 0 || len(at) >= before {
+			return
+		}
+		before = len(at)
+		rest := newTransaction(t.ctx, l.pool, t.envelope, to, make([]Result, len(to)), t.started)
+		l.carry(rest)
+		for i := range rest.results {
+			t.results[at[i]] = rest.results[i]
+		}
+	}
+}
+
+// tooMany says that a recipient was one too many for the transaction, not refused for itself.
+func tooMany(r *Result) bool {
+	e, ok := as[*ReplyError](r.Err)
+	return ok && e.Phase == PhaseRcpt && e.Reply.Code == 452 && e.Reply.Enhanced == EnhancedCode{4, 5, 3}
+}
+
+// brokenTLS says that a connection was lost to TLS itself, which plaintext might not meet.
+func brokenTLS(err error) bool {
+	if errors.Is(err, errHandshake) {
+		return true
+	}
+	e, ok := as[*ConnError](err)
+	return ok && e.Phase == PhaseTLS && !errors.Is(err, ErrTLS)
+}

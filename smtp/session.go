@@ -1,0 +1,363 @@
+package smtp
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"time"
+)
+
+// session is a connection on which mail can be sent. Transactions stand in its queue; pump lets each send as
+// much as the server's extensions and the replies so far allow, so that what leaves together makes
+// one flight. One goroutine reads replies all the time, another writes while there is something to
+// write: neither ever waits for the other, so no pair of full TCP windows can lock them
+// (RFC 2920 s. 3.1). The lane's lock guards all fields.
+type session struct {
+	lane    *lane
+	conn    net.Conn
+	raw     net.Conn // conn without TLS: its Close never waits
+	replies *replyReader
+	ext     extensions
+	host    string
+	addr    netip.AddrPort
+	tls     *tls.ConnectionState
+	lmtp    bool
+
+	pipelining, chunking bool
+
+	queue []*transaction // oldest first
+	next  int            // the first in queue that is not sent
+	// places and octets are those of the transactions in queue and of those that were granted a place.
+	places int
+	octets int64
+
+	out, spare            []byte
+	flushing              bool
+	appended, taken, sent int64         // octets: given to out, to the connection, and accepted by it
+	moved                 chan struct{} // sent has grown
+
+	dirty    bool // the last transaction failed: RSET before the next (RFC 5321 s. 4.1.1.5)
+	err      error
+	retired  bool // no more transactions
+	quitting bool
+	carried  int // transactions that ended here
+	born     time.Time
+	idle     *time.Timer
+}
+
+// window is how many transactions may be on the session at once.
+func (s *session) window() int {
+	switch {
+	case !s.pipelining, !s.lane.proven:
+		// Until one mail has come through, the server has not shown that it can keep up with what it offers:
+		// one mail in doubt is better than many.
+		return 1
+	case !s.chunking:
+		return min(3, s.lane.pool.inFlight()) // body and dot, DATA of the next, and one that comes
+	}
+	return s.lane.pool.inFlight()
+}
+
+// room says whether another transaction of that size may come.
+func (s *session) room(size int64) bool {
+	if s.err != nil || s.retired {
+		return false
+	}
+	return s.places == 0 || s.places < s.window() && s.octets+size <= mostInFlight
+}
+
+// enqueue puts a granted transaction on the wire.
+func (s *session) enqueue(t *transaction) {
+	s.queue = append(s.queue, t)
+	t.status = statusQueued
+	s.pump()
+}
+
+// pump sends what may be sent now.
+func (s *session) pump() {
+	for s.err == nil && s.next < len(s.queue) {
+		t := s.queue[s.next]
+		if err := s.send(t); err != nil {
+			s.fail(err)
+			return
+		}
+		if t.step != stepSent {
+			break
+		}
+		s.next++
+		if t.complete() { // it ended early: nothing is open before it
+			s.finish(t)
+		}
+	}
+	s.kick()
+}
+
+// kick starts the writer when there is something to write.
+func (s *session) kick() {
+	if !s.flushing && len(s.out) > 0 {
+		s.flushing = true
+		go s.flush()
+	}
+}
+
+// flush writes until nothing is left.
+func (s *session) flush() {
+	l := s.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(s.out) > 0 && s.err == nil {
+		b := s.out
+		s.out, s.spare = s.spare[:0], nil
+		s.taken += int64(len(b))
+		l.mu.Unlock()
+		n, err := s.write(b)
+		l.mu.Lock()
+		s.sent += int64(n)
+		if cap(b) <= mostSpare {
+			s.spare = b
+		}
+		select {
+		case s.moved <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			s.fail(err)
+			break
+		}
+		s.arm()
+	}
+	s.flushing = false
+}
+
+// write writes b with a deadline that rolls (RFC 5321 s. 4.5.3.2.5).
+func (s *session) write(b []byte) (n int, err error) {
+	if p := s.lane.pool.Trace; p != nil && p.Flight != nil {
+		p.Flight(len(b))
+	}
+	for n < len(b) && err == nil {
+		limit := s.lane.pool.Timeouts.block()
+		s.conn.SetWriteDeadline(time.Now().Add(limit))
+		var m int
+		m, err = s.conn.Write(b[n:min(n+mostWrite, len(b))])
+		n += m
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = fmt.Errorf("the server takes nothing for %v: %w", limit, err)
+		}
+	}
+	return n, err
+}
+
+const (
+	mostWrite = 64 << 10 // octets of one Write: each must end within Timeouts.Block
+	mostSpare = 64 << 10 // octets of memory that an idle session keeps
+)
+
+// listen takes replies until the connection ends. It is the session's reader.
+func (s *session) listen() {
+	l := s.lane
+	for {
+		err := s.replies.read()
+		l.mu.Lock()
+		if err == nil {
+			err = s.reply()
+		} else if s.err == nil {
+			err = s.lost(err)
+		}
+		if err != nil || s.err != nil {
+			s.fail(err)
+			l.mu.Unlock()
+			return
+		}
+		l.mu.Unlock()
+	}
+}
+
+// Read reads from the connection, for listen; the deadline is that of the reply that is due.
+func (s *session) Read(p []byte) (int, error) {
+	s.lane.mu.Lock()
+	s.arm()
+	s.lane.mu.Unlock()
+	return s.conn.Read(p)
+}
+
+// arm sets the deadline of the next reply. It counts from the last progress in either direction.
+func (s *session) arm() {
+	if s.quitting {
+		return
+	}
+	if limit := s.limit(); limit > 0 {
+		s.conn.SetReadDeadline(time.Now().Add(limit))
+	} else {
+		s.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// limit is how long the next reply may take. Zero: none is due.
+func (s *session) limit() time.Duration {
+	if len(s.queue) == 0 || !s.queue[0].due() {
+		return 0
+	}
+	timeouts := &s.lane.pool.Timeouts
+	switch p, _ := s.queue[0].expected(); p {
+	case PhaseData:
+		return timeouts.data()
+	case PhaseFinal:
+		return timeouts.final()
+	}
+	return timeouts.command()
+}
+
+// reply takes a reply that listen has read. An error says that the connection cannot go on.
+func (s *session) reply() error {
+	if s.quitting {
+		return errGoneAway
+	}
+	if len(s.queue) == 0 || !s.queue[0].begun || s.queue[0].start >= s.taken {
+		if s.replies.code == 421 {
+			return s.goneAway(nil)
+		}
+		return errUnasked
+	}
+	t := s.queue[0]
+	if !t.detached {
+		t.trace.reply(s.replies)
+	}
+	if s.replies.code == 421 {
+		return s.goneAway(t)
+	}
+	if !t.due() {
+		return s.early(t)
+	}
+	if p, _ := t.expected(); p == PhaseFinal && t.end > s.taken && s.replies.class() < 4 {
+		return errUnasked
+	}
+	if err := t.take(s.replies); err != nil {
+		return fmt.Errorf("%w: %s", err, s.replies.reply(mostText))
+	}
+	if t.complete() {
+		s.finish(t)
+	}
+	s.pump()
+	if s.err == nil && len(s.queue) > 0 && s.queue[0].detached && !s.queue[0].sent() {
+		return errAbandoned
+	}
+	return s.err
+}
+
+// early takes a reply that comes while the message is still being sent. A refusal is one; the rest of
+// the message is spared.
+func (s *session) early(t *transaction) error {
+	if t.step != stepStream || s.replies.class() < 4 {
+		return errUnasked
+	}
+	reply, err := t.refusal(PhaseData, s.replies)
+	t.decideAll(PhaseData, reply, err)
+	return errEarly
+}
+
+var (
+	errEarly     = errors.New("the message was refused before it was sent")
+	errAbandoned = errors.New("the mail was given up")
+	errSource    = errors.New("the message could not be sent to its end")
+)
+
+// goneAway takes a 421: the server closes the connection and has taken nothing that it has not
+// answered (RFC 5321 s. 3.8).
+func (s *session) goneAway(t *transaction) error {
+	if t != nil {
+		p := t.phase()
+		if p == PhaseMail && s.carried > 0 {
+			// It had its fill, or was idle for too long.
+			t.again, t.cause = true, &ReplyError{Phase: p, Reply: s.replies.reply(mostText), Host: s.host}
+		} else {
+			reply, err := t.refusal(p, s.replies)
+			t.decideAll(p, reply, err)
+		}
+	}
+	return errGoneAway
+}
+
+// finish takes the first transaction off the queue: all its replies are there.
+func (s *session) finish(t *transaction) {
+	s.drop(t)
+	s.dirty = t.failed || t.mailErr != nil || t.accepted == 0
+	s.carried++
+	if !s.dirty {
+		s.lane.proven = true
+	}
+	mishandled := s.mishandled(t)
+	t.settle()
+	if mishandled != nil {
+		s.fail(mishandled)
+		return
+	}
+	s.lane.freed(s)
+}
+
+// drop takes the first transaction off the queue.
+func (s *session) drop(t *transaction) {
+	s.queue = slices.Delete(s.queue, 0, 1)
+	s.next = max(0, s.next-1)
+	s.release(t)
+}
+
+// release gives back a transaction's place.
+func (s *session) release(t *transaction) {
+	s.places--
+	s.octets -= t.reserved
+	t.reserved = 0
+}
+
+// fail closes the connection at once and settles what was on it.
+func (s *session) fail(err error) {
+	if s.err != nil {
+		return
+	}
+	s.err, s.retired = err, true
+	s.raw.Close()
+	if s.idle != nil {
+		s.idle.Stop()
+	}
+	queue := s.queue
+	s.queue, s.next = nil, 0
+	gone := errors.Is(err, errGoneAway)
+	for _, t := range queue {
+		s.release(t)
+		t.lost(err, gone)
+		t.settle()
+	}
+	select {
+	case s.moved <- struct{}{}: // who streams shall see it
+	default:
+	}
+	s.lane.removed(s)
+}
+
+// lost names the cause when reading has failed.
+func (s *session) lost(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("no reply within %v: %w", s.limit(), err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errLost
+	}
+	return err
+}
+
+// quit ends an idle session politely. Nothing waits for it.
+func (s *session) quit() {
+	s.retired, s.quitting = true, true
+	if s.idle != nil {
+		s.idle.Stop()
+	}
+	s.put([]byte("QUIT\r\n"))
+	s.raw.SetReadDeadline(time.Now().Add(quitTime))
+	s.kick()
+}
+
+const quitTime = 5 * time.Second // for the reply to QUIT
