@@ -78,6 +78,11 @@ func run(ctx context.Context, args []string, url string, in io.Reader, errw io.W
 			return complain(exitUsage, err)
 		}
 	}
+	if a.sender != "" {
+		if err := postrider.CheckAddress(a.sender); err != nil {
+			return complain(exitUsage, err)
+		}
+	}
 	message, err := readMessage(in, &a)
 	if err != nil {
 		return complain(exitDataErr, err)
