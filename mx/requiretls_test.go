@@ -58,10 +58,13 @@ func TestRequireTLS(t *testing.T) {
 
 // Lookup is the way of mail with "TLS-Required: No": a policy that would stop the mail is not asked.
 func TestLookupWaivesPolicies(t *testing.T) {
-	refuse := policyFunc(func(context.Context, *mx.Route) error { return errors.New("no") })
+	refuse := policyFunc(func(_ context.Context, r *mx.Route) error {
+		r.Findings = append(r.Findings, mx.Finding{Type: "sts"})
+		return errors.New("no")
+	})
 	router := &mx.Router{Resolver: mxtest.MustParse(world), Policies: []mx.Policy{refuse}}
-	if _, err := router.Route(context.Background(), "example.test"); err == nil {
-		t.Error("Route: no error")
+	if route, err := router.Route(context.Background(), "example.test"); err == nil || len(route.Findings) != 1 {
+		t.Errorf("Route: %+v, %v, want an error and what was found", route, err)
 	}
 	route, err := router.Lookup(context.Background(), "example.test")
 	if err != nil || len(route.Hosts) != 2 || route.Hosts[0].Demand.Level != mx.Opportunistic {

@@ -14,14 +14,15 @@ import (
 )
 
 // Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
-// in brackets. A route has at least one host with an address. The error is an *Error.
+// in brackets. A route has at least one host with an address. The error is an *Error. When it was
+// the policies that left no host, the route comes beside the error, for what they found is reported.
 func (r *Router) Route(ctx context.Context, domain string) (*Route, error) {
 	route, err := r.Lookup(ctx, domain)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.tighten(ctx, route); err != nil {
-		return nil, err
+		return route, err
 	}
 	return route, nil
 }

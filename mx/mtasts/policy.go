@@ -71,10 +71,14 @@ func (p *Policy) Apply(ctx context.Context, r *mx.Route) error {
 			finding.Hosts = append(finding.Hosts, h.Name)
 		}
 	}
-	r.Findings = append(r.Findings, finding)
 	why := fmt.Sprintf("MTA-STS: policy %s of %s, mode %s", e.ID, r.Domain, d.Mode)
 	r.Notes = append(r.Notes, why)
-	return d.tighten(r, why)
+	err := d.tighten(r, why)
+	if err != nil && finding.Result == "" {
+		finding.Result, finding.Reason = "validation-failure", err.Error() // RFC 8460 s. 4.3.3 has no name for it
+	}
+	r.Findings = append(r.Findings, finding)
+	return err
 }
 
 // tighten does what the policy says to the hosts of a route.

@@ -59,6 +59,9 @@ func TestNoHostLeft(t *testing.T) {
 		if !errors.As(err, &e) || !e.Temporary() || e.Status != "4.7.5" {
 			t.Errorf("Apply: %v, want a temporary *mx.Error", err)
 		}
+		if f := r.Findings[0]; f.Result != "validation-failure" || f.Reason == "" || !f.Enforced {
+			t.Errorf("finding %+v", f)
+		}
 	})
 }
 
