@@ -44,6 +44,13 @@ func Classify(r smtp.Result) Verdict {
 	if errors.As(r.Err, &reply) {
 		return classifyReply(reply)
 	}
+	var envelope *smtp.EnvelopeError
+	if errors.As(r.Err, &envelope) && envelope.Status != (smtp.EnhancedCode{}) {
+		if envelope.Temporary() {
+			return Verdict{Fate: FateTemporary, Status: envelope.Status, Ours: true}
+		}
+		return Verdict{Fate: FatePermanent, Status: envelope.Status}
+	}
 	var route *mx.Error
 	if errors.As(r.Err, &route) {
 		return classifyRoute(route)

@@ -63,6 +63,11 @@ func TestClassify(t *testing.T) {
 		{failed(smtp.PhaseLocal, postrider.ErrInvalid), "permanent 5.6.0"},
 		{failed(smtp.PhaseLocal, errors.New("spool: read")), "temporary 4.3.0"},
 
+		{failed(smtp.PhaseMail, &smtp.EnvelopeError{Status: smtp.EnhancedCode{5, 6, 7}, Extension: "SMTPUTF8", Err: errors.New("lacks it")}), "permanent 5.6.7"},
+		{failed(smtp.PhaseLocal, &smtp.EnvelopeError{Status: smtp.EnhancedCode{4, 3, 0}, Err: io.ErrUnexpectedEOF}), "temporary 4.3.0 ours"},
+		{failed(smtp.PhaseConnect, &smtp.ConnError{Phase: smtp.PhaseConnect, Err: io.EOF}), "temporary 4.4.1"},
+		{failed(smtp.PhaseTLS, &smtp.ConnError{Phase: smtp.PhaseTLS, Err: smtp.ErrTLS}), "temporary 4.7.4"},
+
 		{failed(smtp.PhaseRoute, &mx.Error{Code: 556, Status: "5.1.10", Err: errors.New("null MX")}), "permanent 5.1.10"},
 		{failed(smtp.PhaseRoute, &mx.Error{Code: 451, Status: "4.4.3", Err: errors.New("SERVFAIL")}), "temporary 4.4.3"},
 		{failed(smtp.PhaseRoute, &mx.Error{Code: 550, Status: "bad", Err: errors.New("?")}), "permanent 5.4.4"},

@@ -81,7 +81,7 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
 		return nil, err
 	}
 	e := finished.envelope(from, to, utf8)
-	e.RequireTLS, e.TLSOptional = m.RequireTLS, m.tlsOptional()
+	e.RequireTLS, e.TLSOptional = m.RequireTLS, !m.RequireTLS && m.tlsOptional()
 	return c.deliver(ctx, e, mailing{finished.messageID, m.Tenant, m.Tags})
 }
 

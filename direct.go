@@ -142,9 +142,9 @@ func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envel
 }
 
 // route finds the hosts. REQUIRETLS asks for more than the domain does (RFC 8689 s. 4.2.1); "TLS-Required: No"
-// waives what the domain asks (s. 4.1), and is ignored beside REQUIRETLS.
+// waives what the domain asks (s. 3).
 func (d *Direct) route(ctx context.Context, domain string, e *smtp.Envelope) (*mx.Route, error) {
-	if e.TLSOptional && !e.RequireTLS {
+	if e.TLSOptional {
 		return d.router.Lookup(ctx, domain)
 	}
 	route, err := d.router.Route(ctx, domain)

@@ -172,6 +172,10 @@ func (t *transaction) decide(i int, p Phase, reply Reply, err error) {
 	*r = Result{Recipient: t.to[i].Address, Err: err, Phase: p, Reply: reply, Started: t.started, Duration: time.Since(t.started)}
 	if s != nil {
 		r.Host, r.Addr, r.TLS = s.host, s.addr, s.tls
+	} else if e, ok := as[*ConnError](err); ok {
+		r.Host, r.Addr = e.Host, e.Addr
+	} else if e, ok := as[*ReplyError](err); ok {
+		r.Host = e.Host
 	}
 	if t.sent() {
 		r.Size = t.body.size

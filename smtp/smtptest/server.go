@@ -124,6 +124,12 @@ func (s *Server) Start() *Server {
 		if s.tlsConfig == nil {
 			s.tlsConfig = s.CA.Server(s.Name)
 		}
+		if _, ok := s.listener.(*Pipe); ok {
+			// Session tickets are written unasked. Through a pipe without buffers that waits for a client
+			// that reads, while the client waits to write its next command.
+			s.tlsConfig = s.tlsConfig.Clone()
+			s.tlsConfig.SessionTicketsDisabled = true
+		}
 		s.ctx, s.cancel = context.WithCancel(context.Background())
 		s.conns = make(map[net.Conn]struct{})
 		s.arrived = make(chan struct{})
