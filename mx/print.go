@@ -3,6 +3,8 @@ package mx
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // String explains the route for people, over several lines: how it was found, each host with its
@@ -20,7 +22,7 @@ func (r *Route) String() string {
 		r.Hosts[i].explain(&b)
 	}
 	for _, note := range r.Notes {
-		fmt.Fprintf(&b, "  note: %s\n", note)
+		fmt.Fprintf(&b, "  note: %s\n", printable(note))
 	}
 	return b.String()
 }
@@ -41,14 +43,14 @@ func (h *Host) explain(b *strings.Builder) {
 		fmt.Fprintf(b, "        an alias of %s\n", h.Canonical)
 	}
 	if h.Err != nil {
-		fmt.Fprintf(b, "        cannot be used: %v\n", h.Err)
+		fmt.Fprintf(b, "        cannot be used: %s\n", printable(h.Err.Error()))
 		return
 	}
 	b.WriteString("       ")
 	for _, addr := range h.Addrs {
 		b.WriteString(" " + addr.String())
 	}
-	fmt.Fprintf(b, "\n        %s\n", h.Demand.explain(h.Name))
+	fmt.Fprintf(b, "\n        %s\n", printable(h.Demand.explain(h.Name)))
 }
 
 // explain says in words what is demanded of a connection to the host, and why.
@@ -78,4 +80,15 @@ func (d *Demand) explain(host string) string {
 		why = "no policy asks for more"
 	}
 	return fmt.Sprintf("%s: %s (%s)", d.Level, text, why)
+}
+
+// printable is text that is fit for a line of a log or a terminal: what callers give and what domains
+// publish may be anything.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }

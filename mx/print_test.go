@@ -3,6 +3,8 @@ package mx_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/postrider/postrider/mx"
@@ -75,5 +77,17 @@ func TestRouteString(t *testing.T) {
 		if got := route.String(); got != want {
 			t.Errorf("got\n%swant\n%s", got, want)
 		}
+	}
+}
+
+// What a domain publishes must not reach a terminal as it is.
+func TestRouteStringIsPrintable(t *testing.T) {
+	evil := "x\x1b[31m\r\n\x00\u202e"
+	route := &mx.Route{Domain: "a.test", Notes: []string{evil}, Hosts: []mx.Host{
+		{Name: "a.test", Demand: mx.Demand{Why: evil}},
+		{Name: "b.test", Err: errors.New(evil)},
+	}}
+	if got := route.String(); strings.ContainsAny(got, "\x1b\r\x00\u202e") || strings.Count(got, "\n") != 7 {
+		t.Errorf("%q", got)
 	}
 }

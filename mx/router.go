@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Route finds the hosts for a domain, given as U-labels or A-labels or as an address literal
@@ -36,7 +34,7 @@ func (r *Router) Lookup(ctx context.Context, domain string) (*Route, error) {
 	}
 	name, literal, err := parseDomain(domain)
 	if err != nil {
-		return nil, &Error{printable(domain), 550, "5.1.2", err}
+		return nil, &Error{printable(domain[:min(len(domain), 260)]), 550, "5.1.2", err}
 	}
 	if literal.IsValid() {
 		return r.toAddress(literal)
@@ -46,18 +44,6 @@ func (r *Router) Lookup(ctx context.Context, domain string) (*Route, error) {
 		return nil, err
 	}
 	return route, nil
-}
-
-// printable is text that is fit for a log line: what the caller gave may be anything.
-func printable(text string) string {
-	const most = 260
-	text = strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, text[:min(len(text), most)])
-	return text
 }
 
 // resolver is the one for the router's own questions.
