@@ -20,7 +20,7 @@ const (
 	maxHosts = 20
 	// maxAddrs bounds the addresses of a host and family.
 	maxAddrs = 8
-	// patience bounds the questions about one name, whatever the resolver and the caller's context.
+	// patience bounds the questions for one route, whatever the resolver and the caller's context.
 	patience = 30 * time.Second
 	// half is how long a host's addresses are kept when the question for one family failed.
 	half = 10 * time.Second
@@ -89,16 +89,23 @@ func (a *answers) init(resolver Resolver) {
 	})
 }
 
+// bounded gives a context an end, unless it has one that is near enough or the resolver ends by itself: a
+// timer costs as much as all else that a route takes besides its questions.
+func (a *answers) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := a.resolver.(*DNS); ok {
+		return ctx, func() {}
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) <= patience {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, patience)
+}
+
 // exchangesOf asks for a domain's MX records. Its errors are temporary; what is permanent is in the
 // answer.
 func (r *Router) exchangesOf(ctx context.Context, domain string) (exchanges, error) {
-	if x, _, ok := r.asked.hosts.get(domain); ok {
-		return x, nil // without the closure below, which costs an allocation
-	}
 	domain = strings.Clone(domain) // it may be part of a whole message
 	x, _, err := r.asked.hosts.do(ctx, domain, func(ctx context.Context) (x exchanges, life time.Duration, err error) {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
 		resolver, trusted := r.resolver()
 		a, err := lookup(ctx, resolver, trusted, dns.Fqdn(domain), dns.TypeMX)
 		if err != nil {
@@ -194,8 +201,6 @@ func (r *Router) addressesOf(ctx context.Context, host string) (addresses, error
 		if err := checkName(host); err != nil {
 			return addresses{canonical: host, err: &Error{host, 550, "5.4.4", err}}, maxLife, nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
 		return r.askAddresses(ctx, host)
 	})
 	return x, err

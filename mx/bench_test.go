@@ -1,10 +1,15 @@
 package mx_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"os"
+	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,21 +96,57 @@ func BenchmarkRoute(b *testing.B) {
 	})
 }
 
-// listenBench serves benchAnswer over UDP.
+// listenBench serves benchAnswer over UDP, in a process of its own, as resolvers are: otherwise the runtime's
+// scheduling between client and server would be measured.
 func listenBench(b *testing.B) string {
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	command := exec.Command(os.Args[0], "-test.run=^$")
+	command.Env = append(os.Environ(), "MX_BENCH_SERVER=1")
+	stdin, err := command.StdinPipe()
 	if err != nil {
 		b.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		stdin.Close()
+		command.Wait()
+	})
+	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		b.Fatal(err)
+	}
+	return strings.TrimSpace(addr)
+}
+
+// serveBench is the other process: it prints its address and ends with its standard input.
+func serveBench() error {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return err
 	}
 	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		w.WriteMsg(benchAnswer(q))
 	})}
-	ready := make(chan struct{})
-	server.NotifyStartedFunc = func() { close(ready) }
 	go server.ActivateAndServe()
-	<-ready
-	b.Cleanup(func() { server.Shutdown() })
-	return conn.LocalAddr().String()
+	fmt.Println(conn.LocalAddr())
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("MX_BENCH_SERVER") != "" {
+		if err := serveBench(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
 }
 
 // BenchmarkResolve asks for the MX records of a domain and the addresses of its first host, new names each

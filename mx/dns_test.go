@@ -87,13 +87,13 @@ func TestDNSOverUDPAndTCP(t *testing.T) {
 	if u, s := sockets.udp.Load(), sockets.tcp.Load(); u != 1 || s != 1 {
 		t.Errorf("%d UDP and %d TCP sockets, want one of each", u, s)
 	}
-	for range 100 {
+	for range 500 {
 		if got := text(d.Exchange(t.Context(), question("a.test.", dns.TypeA))); got != "NOERROR 9.0.0.1" {
 			t.Fatal(got)
 		}
 	}
 	if u := sockets.udp.Load(); u != 2 {
-		t.Errorf("%d UDP sockets after 153 questions, want a new one after 100", u)
+		t.Errorf("%d UDP sockets after 553 questions, want a new one after 500", u)
 	}
 	if _, err := d.Exchange(t.Context(), new(dns.Msg)); err == nil {
 		t.Error("a message without question passed")

@@ -85,9 +85,15 @@ func (r *Router) toAddress(addr netip.Addr) (*Route, error) {
 
 // toDomain is the route by MX, or without MX records by the domain's own addresses.
 func (r *Router) toDomain(ctx context.Context, domain string) (*Route, error) {
-	x, err := r.exchangesOf(ctx, domain)
-	if err != nil {
-		return nil, &Error{domain, 451, "4.4.3", err}
+	x, _, known := r.asked.hosts.get(domain)
+	if !known {
+		var cancel context.CancelFunc
+		ctx, cancel = r.asked.bounded(ctx)
+		defer cancel()
+		var err error
+		if x, err = r.exchangesOf(ctx, domain); err != nil {
+			return nil, &Error{domain, 451, "4.4.3", err}
+		}
 	}
 	if x.err != nil {
 		failed := *x.err
@@ -156,6 +162,8 @@ func (r *Router) findAddresses(ctx context.Context, hosts []Host) {
 
 // askMissing asks for the addresses of the hosts that are not known, and counts all addresses.
 func (r *Router) askMissing(ctx context.Context, hosts []Host, found []addresses) (n int) {
+	ctx, cancel := r.asked.bounded(ctx)
+	defer cancel()
 	asked := make([]addresses, len(hosts)) // found must not be shared with goroutines, or it leaves the stack
 	var wg sync.WaitGroup
 	for i := range hosts {

@@ -11,7 +11,7 @@ import (
 const (
 	// maxUses bounds the questions over a datagram socket: a port that is used for long can be found and
 	// then only the id has to be guessed (RFC 5452 s. 9.2).
-	maxUses = 100
+	maxUses = 500
 	// maxIdle bounds the idle sockets of a server, and maxIdleTime their age: servers close idle streams.
 	maxIdle     = 16
 	maxIdleTime = 10 * time.Second
