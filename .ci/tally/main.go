@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -108,8 +109,12 @@ func closing(line string) bool {
 type tally struct {
 	fate   map[string]string // "package test" to pass, fail or skip
 	reason map[string]string // what a skipped test said
-	lab    []string          // the lab tests that ran
+	lab    map[string]event  // the lab tests that ran, in their longest run: without a lab they end at once
 	last   []string          // go test's closing lines of the last run
+}
+
+func newTally() *tally {
+	return &tally{fate: map[string]string{}, reason: map[string]string{}, lab: map[string]event{}}
 }
 
 // add reads the events of one run.
@@ -131,7 +136,9 @@ func (t *tally) add(r io.Reader) error {
 				return // a package without tests, or one whose tests have all been counted
 			}
 			if strings.HasPrefix(e.Test, "TestLab") && e.Action != "skip" && !strings.Contains(e.Test, "/") {
-				t.lab = append(t.lab, fmt.Sprintf("%s  %s (%.2f s)", e.Action, key, e.Elapsed))
+				if was, ok := t.lab[key]; !ok || e.Elapsed > was.Elapsed {
+					t.lab[key] = e
+				}
 			}
 			if e.Action == "skip" {
 				t.reason[key] = said[key]
@@ -175,10 +182,12 @@ func (t *tally) count(w io.Writer) (passed, failed int) {
 			passed++
 		}
 	}
-	slices.Sort(t.lab)
 	slices.Sort(skips)
 	fmt.Fprintf(w, "lab tests: %d\n", len(t.lab))
-	for _, line := range slices.Concat(t.lab, skips) {
+	for _, key := range slices.Sorted(maps.Keys(t.lab)) {
+		fmt.Fprintf(w, "%s  %s (%.2f s)\n", t.lab[key].Action, key, t.lab[key].Elapsed)
+	}
+	for _, line := range skips {
 		fmt.Fprintln(w, line)
 	}
 	return passed, failed
@@ -186,7 +195,7 @@ func (t *tally) count(w io.Writer) (passed, failed int) {
 
 // sum prints the end of the whole run.
 func sum(checks string, files []string) error {
-	t := tally{fate: map[string]string{}, reason: map[string]string{}}
+	t := newTally()
 	for _, name := range files {
 		f, err := os.Open(name)
 		if err != nil {

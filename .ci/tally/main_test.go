@@ -26,7 +26,7 @@ func TestCount(t *testing.T) {
 		{"benchmark", []string{`{"Action":"bench","Package":"p","Test":"BenchmarkA"}`}, 1, 0, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			sum := tally{fate: map[string]string{}, reason: map[string]string{}}
+			sum := newTally()
 			for _, run := range c.runs {
 				if err := sum.add(strings.NewReader(run)); err != nil {
 					t.Fatal(err)
@@ -42,7 +42,7 @@ func TestCount(t *testing.T) {
 }
 
 func TestClosingLines(t *testing.T) {
-	sum := tally{fate: map[string]string{}, reason: map[string]string{}}
+	sum := newTally()
 	run := `{"Action":"output","Package":"p","Output":"ok  \tp\t0.1s\n"}
 {"Action":"output","Package":"p","Output":"PASS\n"}
 {"Action":"output","Package":"q","Output":"?   \tq\t[no test files]\n"}`
