@@ -22,6 +22,7 @@ import (
 	"github.com/postrider/postrider/mx/memory"
 	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/mxtest"
+	"github.com/postrider/postrider/mx/tlsrpt"
 	"github.com/postrider/postrider/smtp"
 	"github.com/postrider/postrider/smtp/smtptest"
 )
@@ -41,6 +42,7 @@ type field struct {
 	inTheMiddle  bool                                    // the attacker takes connections to the honest server
 	dialEvil     func(context.Context) (net.Conn, error) // instead of the evil server
 	sts          *mtasts.Policy
+	reports      *tlsrpt.Reporter
 	direct       *postrider.Direct
 }
 
@@ -67,7 +69,10 @@ const fieldZone = `
 `
 
 // newField prepares peace. The attacker's server has a certificate of an authority that nobody trusts.
-func newField(t *testing.T) *field {
+func newField(t *testing.T) *field { return newFieldWith(t, nil, nil) }
+
+// newFieldWith lets the servers listen elsewhere than on loopback.
+func newFieldWith(t *testing.T, honest, evil net.Listener) *field {
 	leaf, err := x509.ParseCertificate(honestTLS.Certificates[0].Certificate[0])
 	if err != nil {
 		t.Fatal(err)
@@ -75,8 +80,8 @@ func newField(t *testing.T) *field {
 	f := &field{t: t, zone: mxtest.MustParse(fmt.Sprintf(fieldZone, sha256.Sum256(leaf.RawSubjectPublicKeyInfo)))}
 	f.zone.Authenticate("signed.test")
 	f.resolver = f.zone
-	f.honest = (&smtptest.Server{Name: "mx.honest.test", TLS: honestTLS, Extensions: append(smtptest.DefaultExtensions(), "REQUIRETLS")}).Start()
-	f.evil = &smtptest.Server{Name: "mx.honest.test", TLS: stranger.Server("mx.signed.test", "mx.pledged.test", "mx.known.test", "mx.plain.test")}
+	f.honest = (&smtptest.Server{Name: "mx.honest.test", Listener: honest, TLS: honestTLS, Extensions: append(smtptest.DefaultExtensions(), "REQUIRETLS")}).Start()
+	f.evil = &smtptest.Server{Name: "mx.honest.test", Listener: evil, TLS: stranger.Server("mx.signed.test", "mx.pledged.test", "mx.known.test", "mx.plain.test")}
 	f.sts = &mtasts.Policy{
 		Cache: &mtasts.File{},
 		Dial: func(context.Context, string, string) (net.Conn, error) {
@@ -117,9 +122,10 @@ func (f *field) begin(attack func(f *field)) {
 // start makes a sender without connections and without a cache of DNS answers.
 func (f *field) start(resolver mx.Resolver, policies []mx.Policy) {
 	f.direct = &postrider.Direct{
-		Hello:  "sender.test",
-		Router: &mx.Router{Resolver: resolver, TrustAD: true, Policies: policies},
-		TLS:    &tls.Config{RootCAs: authority.Pool()},
+		Hello:   "sender.test",
+		Reports: f.reports,
+		Router:  &mx.Router{Resolver: resolver, TrustAD: true, Policies: policies},
+		TLS:     &tls.Config{RootCAs: authority.Pool()},
 		Pool: &smtp.Pool{Hello: "sender.test", MaxIdle: -1, Dial: f.dial,
 			Timeouts: smtp.Timeouts{Greeting: 5 * time.Second, Command: 5 * time.Second}},
 	}

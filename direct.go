@@ -14,6 +14,7 @@ import (
 	"github.com/postrider/postrider/mx/dane"
 	"github.com/postrider/postrider/mx/memory"
 	"github.com/postrider/postrider/mx/mtasts"
+	"github.com/postrider/postrider/mx/tlsrpt"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -38,6 +39,9 @@ type Direct struct {
 	TLS *tls.Config
 	// Pool makes and keeps the connections. Nil: one of its own.
 	Pool *smtp.Pool
+	// Reports counts how TLS went, for reports to the domains (RFC 8460): somebody calls its Send every
+	// hour. Nil: nothing is counted.
+	Reports *tlsrpt.Reporter
 
 	once   sync.Once
 	router *mx.Router
@@ -120,8 +124,11 @@ func portion(e *smtp.Envelope, at []int) *smtp.Envelope {
 func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envelope) []smtp.Result {
 	route, err := d.route(ctx, domain, e)
 	if err != nil {
+		d.report(e, route, nil)
 		return smtp.Failed(e, smtp.PhaseRoute, "", err)
 	}
+	var seen outcomes
+	defer func() { d.report(e, route, seen) }()
 	results := make([]smtp.Result, len(e.To))
 	open := make([]int, len(e.To)) // positions without an answer
 	for i := range open {
@@ -133,7 +140,7 @@ func (d *Direct) deliverDomain(ctx context.Context, domain string, e *smtp.Envel
 			break
 		}
 		tried++
-		open = d.deliverHost(ctx, route.Domain, &host, e, results, open)
+		open = d.deliverHost(ctx, route.Domain, &host, e, results, open, &seen)
 	}
 	if tried == 0 {
 		return smtp.Failed(e, smtp.PhaseRoute, "", &mx.Error{Domain: domain, Code: 451, Status: "4.4.4", Err: errNoHost})
@@ -172,7 +179,7 @@ var errNoHost = errors.New("the route has no host")
 
 // deliverHost asks one host for the recipients in open and returns those that the next host shall
 // be asked for.
-func (d *Direct) deliverHost(ctx context.Context, domain string, host *mx.Host, e *smtp.Envelope, results []smtp.Result, open []int) []int {
+func (d *Direct) deliverHost(ctx context.Context, domain string, host *mx.Host, e *smtp.Envelope, results []smtp.Result, open []int, seen *outcomes) []int {
 	p := portion(e, open)
 	var now []smtp.Result
 	if host.Err != nil {
@@ -180,6 +187,7 @@ func (d *Direct) deliverHost(ctx context.Context, domain string, host *mx.Host, 
 	} else {
 		now = d.pool.Deliver(ctx, d.server(host), p)
 		d.tell(ctx, domain, now[0])
+		seen.add(host, now[0])
 	}
 	var next []int
 	for i, r := range now {

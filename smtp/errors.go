@@ -11,6 +11,9 @@ import (
 // What a later attempt meets may differ, so policies treat it as temporary (RFC 8461 s. 5, RFC 7672 s. 2.2).
 var ErrTLS = errors.New("smtp: TLS is not as demanded")
 
+// ErrNoSTARTTLS says, beside ErrTLS, that the server does not offer STARTTLS.
+var ErrNoSTARTTLS = errors.New("the server does not offer STARTTLS")
+
 // ErrClosed says that the Pool was closed before the mail was sent.
 var ErrClosed = errors.New("smtp: pool is closed")
 

@@ -193,7 +193,7 @@ func (h *handshake) upgrade(ctx context.Context) error {
 	h.phase.set(PhaseTLS)
 	if !h.ext.startTLS {
 		if must {
-			return fmt.Errorf("%w: the server does not offer STARTTLS", ErrTLS)
+			return fmt.Errorf("%w: %w", ErrTLS, ErrNoSTARTTLS)
 		}
 		return nil
 	}
