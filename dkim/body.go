@@ -12,10 +12,10 @@ var (
 	errBareLF = errors.New("dkim: an LF without CR in the message: line ends must be CRLF")
 )
 
-// bodyHash hashes a body in relaxed canonicalisation (RFC 6376 s. 3.4.4): white space at line ends goes,
+// relaxedBody hashes a body in relaxed canonicalisation (RFC 6376 s. 3.4.4): white space at line ends goes,
 // other runs of it become one space, empty lines at the end go. What needs no change, which is nearly
 // everything, is hashed where it lies, in runs of many lines.
-type bodyHash struct {
+type relaxedBody struct {
 	h     hash.Hash
 	small []byte // gathers short pieces, for a hash is slow at small writes; made with smallRoom
 
@@ -34,7 +34,7 @@ const (
 var crlfs = bytes.Repeat([]byte("\r\n"), 64)
 
 // write takes the next piece, which may begin and end anywhere.
-func (b *bodyHash) write(p []byte) error {
+func (b *relaxedBody) write(p []byte) error {
 	if b.cr && len(p) > 0 {
 		if p[0] != '\n' {
 			return errBareCR
@@ -85,7 +85,7 @@ func (b *bodyHash) write(p []byte) error {
 // trim takes the white space off both ends of a line, or of a part of it. What was before the text is
 // remembered; the number of octets after it is returned. A single space before it stays, so that
 // lines with one are canonical.
-func (b *bodyHash) trim(line []byte) (text []byte, after int) {
+func (b *relaxedBody) trim(line []byte) (text []byte, after int) {
 	n := len(line)
 	for n > 0 && isSpace[line[n-1]] == 1 {
 		n--
@@ -107,13 +107,13 @@ func (b *bodyHash) trim(line []byte) (text []byte, after int) {
 // isSpace is 1 for white space (WSP of RFC 5234).
 var isSpace = [256]uint8{' ': 1, '\t': 1}
 
-func (b *bodyHash) endLine() {
+func (b *relaxedBody) endLine() {
 	b.space = false
 	b.crlf++
 }
 
 // pending hashes what was held back, now that text follows.
-func (b *bodyHash) pending() {
+func (b *relaxedBody) pending() {
 	b.any = true
 	for ; b.crlf > 1; b.crlf -= min(b.crlf-1, len(crlfs)/2) {
 		b.emit(crlfs[:2*min(b.crlf-1, len(crlfs)/2)])
@@ -132,7 +132,7 @@ func (b *bodyHash) pending() {
 	}
 }
 
-func (b *bodyHash) emit(p []byte) {
+func (b *relaxedBody) emit(p []byte) {
 	if len(b.small)+len(p) > smallRoom {
 		b.h.Write(b.small)
 		b.small = b.small[:0]
@@ -147,7 +147,7 @@ func (b *bodyHash) emit(p []byte) {
 }
 
 // squeeze hashes text, in which runs of white space become one space.
-func (b *bodyHash) squeeze(text []byte) error {
+func (b *relaxedBody) squeeze(text []byte) error {
 	var room [256]byte
 	last := uint8(0) // 1: the octet before was white space
 	for len(text) > 0 {
@@ -170,7 +170,7 @@ func (b *bodyHash) squeeze(text []byte) error {
 }
 
 // close ends the body: a body with text ends with one CRLF, whether it had one or not.
-func (b *bodyHash) close() error {
+func (b *relaxedBody) close() error {
 	if b.cr {
 		return errBareCR
 	}

@@ -9,16 +9,72 @@ import (
 
 var errNoFrom = errors.New("dkim: the message has no From field")
 
+// maxHeader bounds the memory that a header can take.
+const maxHeader = 1 << 20
+
+var blankLine = []byte("\r\n\r\n")
+
+// headerBuffer gathers the header of a message that comes in pieces.
+type headerBuffer struct {
+	raw  []byte // the fields, without the blank line once done
+	done bool
+}
+
+// write returns what follows the blank line, when it has come.
+func (b *headerBuffer) write(p []byte) (body []byte, err error) {
+	if b.raw == nil {
+		b.raw = make([]byte, 0, 2048)
+	}
+	old := len(b.raw)
+	// The blank line may have begun in an earlier piece: three octets of this one show it.
+	b.raw = append(b.raw, p[:min(len(p), 3)]...)
+	from := max(0, old-3)
+	end := bytes.Index(b.raw[from:], blankLine)
+	if end >= 0 {
+		end += from
+	} else if end = bytes.Index(p[:min(len(p), maxHeader)], blankLine); end >= 0 {
+		end += old
+	}
+	switch {
+	case bytes.HasPrefix(b.raw, blankLine[:2]):
+		return nil, errNoFrom
+	case end > maxHeader, end < 0 && old+len(p) > maxHeader:
+		return nil, fmt.Errorf("dkim: the header is longer than %d octets", maxHeader)
+	case end < 0:
+		b.raw = append(b.raw[:old], p...)
+		return nil, nil
+	}
+	b.raw = append(b.raw[:old], p[:end+4-old]...)[:end+2]
+	b.done = true
+	return p[end+4-old:], nil
+}
+
+// end ends a message that has no blank line and so no body (RFC 5322 s. 3.5).
+func (b *headerBuffer) end() error {
+	switch {
+	case len(b.raw) == 0:
+		return errNoFrom
+	case !bytes.HasSuffix(b.raw, blankLine[:2]):
+		return errors.New("dkim: the header ends within a line")
+	}
+	b.done = true
+	return nil
+}
+
 // checkHeader refuses what is not a header: a signature over it would only look like one, for receivers
-// repair such messages each in their own way (RFC 6376 s. 3.8, 8.15). It returns the value of the From field.
-func checkHeader(header []byte) (from []byte, err error) {
+// repair such messages each in their own way (RFC 6376 s. 3.8, 8.15). It returns the value of the From field. What
+// RFC 5322 s. 4 calls obsolete may be received but not sent.
+func checkHeader(header []byte, obsolete bool) (from []byte, err error) {
 	found := false
 	for line, at := 1, 0; at < len(header); {
-		end, lines, err := fieldEnd(header, at, line)
+		end, lines, err := fieldEnd(header, at, line, obsolete)
 		if err != nil {
 			return nil, err
 		}
 		name, value, ok := bytes.Cut(header[at:end], []byte(":"))
+		if obsolete {
+			name = bytes.TrimRight(name, " \t")
+		}
 		if !ok || !isFieldName(name) {
 			return nil, fmt.Errorf("dkim: line %d of the message is not a header field", line)
 		}
@@ -39,7 +95,7 @@ func checkHeader(header []byte) (from []byte, err error) {
 
 // fieldEnd returns where the field that begins at the offset ends, after its last CRLF, and its number of
 // lines.
-func fieldEnd(header []byte, at, line int) (end, lines int, err error) {
+func fieldEnd(header []byte, at, line int, obsolete bool) (end, lines int, err error) {
 	for end = at; ; {
 		n := bytes.IndexByte(header[end:], '\n')
 		text := header[end : end+max(n, 0)]
@@ -50,7 +106,7 @@ func fieldEnd(header []byte, at, line int) (end, lines int, err error) {
 			return 0, 0, fmt.Errorf("%w (line %d)", errBareCR, line+lines)
 		case bytes.IndexByte(text, 0) >= 0:
 			return 0, 0, fmt.Errorf("dkim: a NUL in line %d of the message", line+lines)
-		case len(bytes.TrimLeft(text[:n-1], " \t")) == 0:
+		case len(bytes.TrimLeft(text[:n-1], " \t")) == 0 && !obsolete:
 			// RFC 5322 s. 3.2.2 forbids it, for some take it for the end of the header.
 			return 0, 0, fmt.Errorf("dkim: line %d of the header is nothing but white space", line+lines)
 		}

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// domainName checks a domain and returns it in A-labels and lower case. RFC 8616 s. 4 would allow U-labels in
+// domainName checks a domain and returns it in A-labels and lower case. RFC 8616 s. 5 would allow U-labels in
 // internationalised mail; A-labels are right in all mail.
 func domainName(s string) (string, error) {
 	if isDomain(s) { // the common case, free of charge

@@ -95,6 +95,9 @@ func (r Record) Zone(name string) string {
 // ParseRecord reads the text of a TXT record, its strings joined. A revoked key is no error: its
 // Record has no Key.
 func ParseRecord(text string) (Record, error) {
+	if len(text) > maxRecord {
+		return Record{}, fmt.Errorf("dkim: the record is longer than %d octets", maxRecord)
+	}
 	tags, err := parseTags(text)
 	if err != nil {
 		return Record{}, err
@@ -132,13 +135,7 @@ func ParseRecord(text string) (Record, error) {
 }
 
 func parsePublicKey(kind, text string) (crypto.PublicKey, error) {
-	text = strings.Map(func(c rune) rune {
-		if strings.ContainsRune(" \t\r\n", c) {
-			return -1
-		}
-		return c
-	}, text)
-	if text == "" {
+	if text = withoutSpace(text); text == "" {
 		return nil, nil
 	}
 	data, err := base64.StdEncoding.DecodeString(text)
@@ -165,59 +162,4 @@ func parsePublicKey(kind, text string) (crypto.PublicKey, error) {
 		return ed25519.PublicKey(data), nil
 	}
 	return nil, fmt.Errorf("dkim: the record is for keys of kind %q: rsa and ed25519 are known", kind)
-}
-
-type tag struct{ name, value string }
-
-// parseTags reads a tag list (RFC 6376 s. 3.2): a name that occurs twice makes it invalid.
-func parseTags(text string) ([]tag, error) {
-	if len(text) > maxRecord {
-		return nil, fmt.Errorf("dkim: the record is longer than %d octets", maxRecord)
-	}
-	const space = " \t\r\n"
-	var tags []tag
-	for part := range strings.SplitSeq(text, ";") {
-		part = strings.Trim(part, space)
-		if part == "" {
-			continue // the list may end with ';'
-		}
-		name, value, ok := strings.Cut(part, "=")
-		name = strings.TrimRight(name, space)
-		if !ok || !isTagName(name) {
-			return nil, fmt.Errorf("dkim: %.40q in the record is not a tag", part)
-		}
-		for _, t := range tags {
-			if t.name == name {
-				return nil, fmt.Errorf("dkim: the tag %.40q occurs twice in the record", name)
-			}
-		}
-		if len(tags) == 100 {
-			return nil, errors.New("dkim: too many tags in the record")
-		}
-		tags = append(tags, tag{name, strings.TrimLeft(value, space)})
-	}
-	if len(tags) == 0 {
-		return nil, errors.New("dkim: the record is empty")
-	}
-	return tags, nil
-}
-
-func isTagName(s string) bool {
-	for i, c := range []byte(s) {
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		if !letter && (i == 0 || c != '_' && (c < '0' || c > '9')) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// inList looks for a word in a list with colons.
-func inList(list, word string) bool {
-	for w := range strings.SplitSeq(list, ":") {
-		if strings.EqualFold(strings.Trim(w, " \t\r\n"), word) {
-			return true
-		}
-	}
-	return false
 }
