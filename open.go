@@ -1,10 +1,12 @@
 package postrider
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"net/url"
 	"os"
@@ -32,7 +34,7 @@ import (
 //	ca=PEMFILE                        the only certificate authorities that are trusted
 //	timeout=30s                       the longest wait for the server at any step
 //	tls=required|opportunistic|none   (smtp, lmtp) how much TLS is demanded
-//	resolver=HOST:PORT                (direct) the DNS server
+//	resolver=ADDRESS:PORT             the DNS server
 //	trust-ad=true                     (direct) its AD bit is believed, for DANE
 //	port=25                           (direct) the port of all hosts
 //	allow=loopback, allow=private     (direct) addresses that are not on the public Internet; may be given again
@@ -136,6 +138,9 @@ func openURL(s string, client *settings) (Transport, error) {
 func openRelay(u *url.URL, p *parameters) Transport {
 	r := &Relay{Host: u.Hostname(), LMTP: u.Scheme == "lmtp", TLS: p.tlsConfig()}
 	r.Pool = &smtp.Pool{Hello: p.one("hello"), Timeouts: p.timeouts()}
+	if server := p.resolver(); server != "" {
+		r.Pool.Dial = dialThrough(server)
+	}
 	if r.LMTP && r.Host == "" {
 		r.Host = u.Path
 	} else if u.Path != "" && u.Path != "/" {
@@ -171,7 +176,9 @@ func openDirect(u *url.URL, p *parameters) Transport {
 	if s := p.one("port"); s != "" {
 		d.Router.Port = p.port("port", s)
 	}
-	d.Router.Resolver = p.resolver()
+	if server := p.resolver(); server != "" {
+		d.Router.Resolver = &mx.DNS{Servers: []string{server}}
+	}
 	return d
 }
 
@@ -301,15 +308,23 @@ func (p *parameters) allow() (prefixes []netip.Prefix) {
 	return prefixes
 }
 
-// resolver asks one server, if one is named.
-func (p *parameters) resolver() mx.Resolver {
+// resolver is the address of the DNS server, if one is named.
+func (p *parameters) resolver() string {
 	s := p.one("resolver")
 	if s == "" {
-		return nil
+		return ""
 	}
 	s = strings.Replace(s, "localhost:", "127.0.0.1:", 1)
 	if _, err := netip.ParseAddrPort(s); err != nil {
 		p.fail("resolver=%s: want an IP address and a port", s)
 	}
-	return &mx.DNS{Servers: []string{s}}
+	return s
+}
+
+// dialThrough connects to names that this DNS server resolves.
+func dialThrough(server string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server)
+	}}
+	return (&net.Dialer{Resolver: resolver}).DialContext
 }
