@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -233,9 +234,9 @@ func BenchmarkMemory(b *testing.B) {
 	b.Run("router", func(b *testing.B) {
 		for b.Loop() {
 			before := heap()
-			asked := 0
+			var asked atomic.Int32
 			router := &mx.Router{Network: "ip4", Resolver: resolverFunc(func(ctx context.Context, q *dns.Msg) (*dns.Msg, error) {
-				asked++
+				asked.Add(1)
 				return benchAnswer(q), nil
 			})}
 			for i := range domains {
@@ -244,9 +245,9 @@ func BenchmarkMemory(b *testing.B) {
 			b.ReportMetric(heap()-before, "MB")
 			known := 0
 			for i := range domains {
-				was := asked
+				was := asked.Load()
 				router.Route(b.Context(), name(i))
-				if asked == was {
+				if asked.Load() == was {
 					known++
 				}
 			}

@@ -95,6 +95,9 @@ func TestCacheKeepsNoFailure(t *testing.T) {
 		q.CheckingDisabled = name == "REFUSED" // questions that differ in a bit are kept apart
 		q.AuthenticatedData = name == "truncated"
 		q.RecursionDesired = name != "forged"
+		if name == "SERVFAIL" {
+			q.SetEdns0(1232, true)
+		}
 		cache.Exchange(t.Context(), q)
 		for range 2 {
 			if got := text(cache.Exchange(t.Context(), q)); got != "NOERROR 9.0.0.1 9.0.0.2" {
@@ -102,7 +105,12 @@ func TestCacheKeepsNoFailure(t *testing.T) {
 			}
 		}
 	}
-	if asked := len(zone.Asked()); asked != 8 {
+	q := question("a.example.test.", dns.TypeA)
+	q.SetEdns0(1232, false)
+	if got := text(cache.Exchange(t.Context(), q)); got != "NOERROR 9.0.0.1 9.0.0.2" {
+		t.Errorf("without DO: %s", got)
+	}
+	if asked := len(zone.Asked()); asked != 9 {
 		t.Errorf("asked %d times, want each failure and each success once", asked)
 	}
 	failing := &mx.Cache{Resolver: resolverFunc(func(context.Context, *dns.Msg) (*dns.Msg, error) { return nil, broken })}

@@ -22,7 +22,8 @@ type Fault struct {
 	// Times is how many questions fail before the fault is gone. Zero: all.
 	Times int
 	// Mangle turns the true answer into what is sent instead: nothing, a changed message, or several
-	// messages one after the other. In process only the first one counts. Nil: the answer as it is.
+	// messages one after the other. In process only the first one counts. It must not use the Zone,
+	// which is locked. Nil: the answer as it is.
 	Mangle func(answer *dns.Msg) []*dns.Msg
 
 	name string
