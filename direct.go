@@ -232,6 +232,9 @@ func (d *Direct) server(host *mx.Host) *smtp.Server {
 	default:
 		s.Security = smtp.Encrypted
 	}
+	if len(host.Demand.Names) > 0 {
+		s.ServerName = host.Demand.Names[0] // with DANE the TLSA base domain (RFC 7672 s. 8.1)
+	}
 	if demand := host.Demand.Verify; demand != nil {
 		names := s.Verify
 		s.Verify = func(cs tls.ConnectionState) error {

@@ -244,6 +244,9 @@ func (h *handshake) tlsConfig() *tls.Config {
 	if h.server.TLS != nil {
 		config = h.server.TLS.Clone()
 	}
+	if h.server.ServerName != "" {
+		config.ServerName = h.server.ServerName
+	}
 	if config.ServerName == "" {
 		config.ServerName = strings.Trim(h.server.Host, "[]")
 	}

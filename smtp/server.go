@@ -29,6 +29,9 @@ type Server struct {
 	// TLS is the base of the TLS configuration. Nil: the system's roots, TLS 1.2 and up. ServerName
 	// is Host unless it is set.
 	TLS *tls.Config
+	// ServerName is the name that is asked for in the handshake (SNI) and that the certificate is verified
+	// for. Empty: that of TLS, or else Host.
+	ServerName string
 	// Verify decides on the connection before the second EHLO, in addition to the verification of
 	// certificates that Security asks for. Nil: nothing more is asked.
 	Verify func(tls.ConnectionState) error
@@ -87,16 +90,16 @@ func (s *Server) address() string {
 
 // serverKey is what two Servers have in common that share connections.
 type serverKey struct {
-	host, network, policy, addrs string
-	security                     Security
-	port                         uint16
-	lmtp, verify                 bool
-	tls                          *tls.Config
-	auth                         *Auth
+	host, name, network, policy, addrs string
+	security                           Security
+	port                               uint16
+	lmtp, verify                       bool
+	tls                                *tls.Config
+	auth                               *Auth
 }
 
 func (s *Server) key() serverKey {
-	return serverKey{host: s.Host, network: s.network(), policy: s.Policy, addrs: addrsKey(s.Addrs), security: s.Security,
+	return serverKey{host: s.Host, name: s.ServerName, network: s.network(), policy: s.Policy, addrs: addrsKey(s.Addrs), security: s.Security,
 		port: s.port(), lmtp: s.LMTP, verify: s.Verify != nil, tls: s.TLS, auth: s.Auth}
 }
 
