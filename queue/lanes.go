@@ -1,0 +1,190 @@
+package queue
+
+import "time"
+
+// lanes knows how many deliveries each lane can take. The scheme is Postfix's (SCHEDULER_README), with its constants
+// and with feedback of 1/N, which deferred least there: a lane starts with 5 deliveries at a time; N good ones
+// at a concurrency of N allow one more, up to 20; N failures to reach it take one away; when as many in a row fail
+// as run at a time, a cohort, the lane is dead and rests. Departures: a rest grows from 1 to 15 minutes
+// as long as the lane stays dead; one delivery at a time tries whether it lives again; and a lane that asks for less is
+// heard too.
+type lanes struct {
+	initial, most int
+	all           map[string]*laneState
+	limits        map[string]int // free places by name, for Claim
+	rests         time.Time      // the earliest end of a rest
+	unproven      int            // deliveries that run in lanes not known to answer
+}
+
+type laneState struct {
+	name    string
+	running int
+	window  int     // allowed to run
+	success float64 // part of the next place to be won
+	failure float64 // part of the next place to be lost
+	cohorts float64 // failures in a row, in windows
+	deaths  int
+	rests   time.Time // until then
+	proven  bool      // the last news of it was good
+	full    bool      // it had no free place at the last claim
+	used    time.Time
+}
+
+const (
+	knownLanes = 10_000 // more are forgotten
+	firstRest  = time.Minute
+	longRest   = 15 * time.Minute
+)
+
+func newLanes(initial, most int) *lanes {
+	if initial <= 0 {
+		initial = 5
+	}
+	if most <= 0 {
+		most = max(20, initial)
+	}
+	return &lanes{initial: min(initial, most), most: most, all: map[string]*laneState{}, limits: map[string]int{}}
+}
+
+func (ls *lanes) get(name string) *laneState {
+	l := ls.all[name]
+	if l == nil {
+		l = &laneState{name: name, window: ls.initial}
+		ls.all[name] = l
+	}
+	return l
+}
+
+// start notes that a delivery begins.
+func (ls *lanes) start(name string, now time.Time) {
+	l := ls.get(name)
+	l.running++
+	l.used = now
+	if !l.proven {
+		ls.unproven++
+	}
+	ls.publish(l, now)
+}
+
+// finish notes the end of a delivery, and says whether the lane had been full.
+func (ls *lanes) finish(name string, s Signal, tried bool, now time.Time) bool {
+	l := ls.get(name)
+	was := l.full
+	if !l.proven {
+		ls.unproven -= l.running
+	}
+	switch {
+	case !tried:
+	case s == LaneOpen:
+		l.good(ls)
+	default:
+		l.bad(s, now)
+	}
+	l.running--
+	if !l.proven {
+		ls.unproven += l.running
+	}
+	ls.publish(l, now)
+	if len(ls.all) > knownLanes {
+		ls.forget(now)
+	}
+	return was
+}
+
+func (l *laneState) good(ls *lanes) {
+	if l.deaths > 0 {
+		l.deaths, l.window = 0, ls.initial
+	}
+	l.cohorts, l.proven = 0, true
+	if l.window >= ls.most || l.window >= l.running+ls.initial {
+		return // no place is won that nobody wants
+	}
+	if l.success += 1 / float64(l.window); l.success >= 1-1e-9 {
+		l.success, l.failure = 0, 0
+		l.window++
+	}
+}
+
+func (l *laneState) bad(s Signal, now time.Time) {
+	feedback := 1 / float64(l.window)
+	if s == LaneDown {
+		l.proven = false
+		if l.cohorts += feedback; l.cohorts >= 1-1e-9 {
+			l.die(now)
+			return
+		}
+	}
+	// The place is lost at the first failure of a cycle and won at the last success of one.
+	if l.failure -= feedback; l.failure < -1e-9 {
+		l.failure++
+		l.success = 0
+		l.window = max(l.window-1, 1)
+	}
+}
+
+func (l *laneState) die(now time.Time) {
+	if now.Before(l.rests) {
+		return // news from before the rest
+	}
+	l.rests = now.Add(min(firstRest<<min(l.deaths, 10), longRest))
+	l.deaths++
+	l.window, l.success, l.failure, l.cohorts = 1, 0, 0, 0
+}
+
+// publish writes the lane's free places into limits.
+func (ls *lanes) publish(l *laneState, now time.Time) {
+	free := l.window - l.running
+	if now.Before(l.rests) {
+		free = 0
+		if ls.rests.IsZero() || l.rests.Before(ls.rests) {
+			ls.rests = l.rests
+		}
+	}
+	l.full = free <= 0
+	ls.limits[l.name] = free
+}
+
+// wake ends the rests that are over, and gives the end of the next one; zero: none rests.
+func (ls *lanes) wake(now time.Time) (next time.Time) {
+	if ls.rests.IsZero() || now.Before(ls.rests) {
+		return ls.rests
+	}
+	for _, l := range ls.all {
+		switch {
+		case l.rests.IsZero():
+		case !now.Before(l.rests):
+			l.rests = time.Time{}
+			ls.publish(l, now)
+		case next.IsZero() || l.rests.Before(next):
+			next = l.rests
+		}
+	}
+	ls.rests = next
+	return next
+}
+
+// answering are the limits of the lanes that are known to answer.
+func (ls *lanes) answering() map[string]int {
+	m := make(map[string]int)
+	for name, l := range ls.all {
+		if free := ls.limits[name]; l.proven && free > 0 {
+			m[name] = free
+		}
+	}
+	return m
+}
+
+// forget drops lanes that are idle, the ones that are well first.
+func (ls *lanes) forget(now time.Time) {
+	for _, dead := range []bool{false, true} {
+		for name, l := range ls.all {
+			if l.running == 0 && (l.deaths > 0) == dead {
+				delete(ls.all, name)
+				delete(ls.limits, name)
+			}
+			if len(ls.all) <= knownLanes*3/4 {
+				return
+			}
+		}
+	}
+}

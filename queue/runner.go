@@ -1,0 +1,353 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// Runner works a Store: it claims what is due, gives it to a Handler, and stores what became of it. Several
+// Runners, in several processes if the Store allows, share the work of one Store.
+//
+//	        ┌─ free places, limits of lanes ─► Claim ─► groups ─► deliver (one goroutine each)
+//	loop ◄──┤                                                        │ Open, Deliver, Settle
+//	        └─◄───────────────── done: the lane's health ◄───────────┘
+//	outbox: Events ─► Record ─► Ack
+//
+// At most Window deliveries run, so memory is bounded whatever waits. Lanes that are not known to answer get at most
+// half of them: a crowd of dead destinations cannot take all places for the length of their time
+// limits. Of eight claims one asks for normal and bulk before urgent mail, of 32 one for bulk first, so that none starves.
+type Runner struct {
+	// Store and Handler are required.
+	Store   Store
+	Handler Handler
+	// Recorder gets the events. Nil: they are acknowledged unseen.
+	Recorder Recorder
+
+	// Schedule says when to try again.
+	Schedule Schedule
+	// Unsure is what becomes of items whose delivery may have succeeded: Delivered risks a loss, Failed
+	// a false report, Waiting a duplicate. Empty: Waiting.
+	Unsure State
+
+	// Window is the greatest number of deliveries at a time. Zero: 512.
+	Window int
+	// Group is the greatest number of items in a delivery. Zero: 100.
+	Group int
+	// LaneInitial and LaneMax are the numbers of deliveries at a time in a lane: at first, and at most. Zero: 5 and 20.
+	LaneInitial, LaneMax int
+	// Lease is how long claimed items stay out of other workers' hands if this one dies; it is
+	// extended as long as a delivery takes. Zero: 2 minutes.
+	Lease time.Duration
+	// Grace is how long running deliveries may go on after the end of Run's context. Zero: 30 seconds;
+	// negative: not at all.
+	Grace time.Duration
+	// Poll is how often the Store is asked at least, for items put by others and for jumps of the clock. Zero: every second if the
+	// Store does not tell of new items, else every 30 seconds.
+	Poll time.Duration
+	// Log is told of trouble with the Store and the Recorder. Nil: nobody is.
+	Log *slog.Logger
+}
+
+// run is one call of Run. Its fields belong to the goroutine of loop.
+type run struct {
+	*Runner
+	stop    context.Context // the caller's
+	store   context.Context // for calls of the Store: outlives stop until all is settled
+	deliver context.Context // for calls of the Handler: outlives stop by Grace
+	cancel  context.CancelFunc
+
+	lanes   *lanes
+	active  int // deliveries that run
+	claims  int
+	done    chan finished
+	outbox  chan struct{} // something may be in it
+	hungry  bool          // a claim may give something
+	full    bool          // the last claim had Max groups
+	next    time.Time     // when the Store has something else to give; zero: it does not know
+	earlier <-chan struct{}
+	polled  time.Time
+	expired time.Time // the last Expire
+	forgot  time.Time // the last Forget
+	woken   bool      // something may have expired
+	trouble pause
+
+	unsettled atomic.Int64 // items whose fates could not be stored
+}
+
+// finished is the end of a delivery.
+type finished struct {
+	lane   string
+	signal Signal
+	tried  bool
+}
+
+// Run works until ctx ends. Then it starts no more deliveries, lets the running ones finish
+// within Grace, gives back what was not tried, and returns nil. It returns an error if the Store is closed, or
+// if fates could not be stored: their leases lapse, and the items will be tried again.
+func (r *Runner) Run(ctx context.Context) error {
+	if r.Store == nil || r.Handler == nil {
+		return errors.New("queue: Runner needs a Store and a Handler")
+	}
+	x := &run{Runner: r, stop: ctx, lanes: newLanes(r.LaneInitial, r.LaneMax), hungry: true,
+		done: make(chan finished, 64), outbox: make(chan struct{}, 1)}
+	var end context.CancelFunc
+	x.store, end = context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	x.deliver, x.cancel = context.WithCancel(x.store)
+	defer x.cancel()
+
+	stopTelling := x.tell()
+	err := x.loop()
+	x.drain(end)
+	if n := x.unsettled.Load(); n > 0 {
+		err = errors.Join(err, fmt.Errorf("queue: the fates of %d items could not be stored", n))
+	}
+	return errors.Join(err, stopTelling())
+}
+
+// loop claims and waits until the context ends or the Store is closed.
+func (x *run) loop() error {
+	for x.stop.Err() == nil {
+		now := wall()
+		x.lanes.wake(now)
+		if err := x.sweep(now); errors.Is(err, ErrClosed) {
+			return err
+		}
+		for x.hungry && x.active < x.window() && !x.trouble.runs(now) {
+			if err := x.claim(now); errors.Is(err, ErrClosed) {
+				return err
+			}
+		}
+		x.wait(now)
+	}
+	return nil
+}
+
+// wall is the time of the wall clock: the Store knows no other, and a monotonic one stops when the machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+func (x *run) window() int {
+	if x.Window <= 0 {
+		return 512
+	}
+	return x.Window
+}
+
+func (x *run) lease() time.Duration {
+	if x.Lease <= 0 {
+		return 2 * time.Minute
+	}
+	return x.Lease
+}
+
+var (
+	urgentFirst = []Priority{Urgent, Normal, Bulk}
+	normalFirst = []Priority{Normal, Bulk, Urgent}
+	bulkFirst   = []Priority{Bulk, Normal, Urgent}
+)
+
+// claim claims for the free places. It clears hungry when nothing more can be had.
+func (x *run) claim(now time.Time) error {
+	x.polled = now
+	if x.earlier == nil || !x.next.IsZero() && !now.Before(x.next) {
+		// Before the claim, or what is put between the two would be seen by neither.
+		at, earlier, err := x.Store.Next(x.store, now)
+		if err != nil {
+			return x.failed("Next", err, now)
+		}
+		x.next, x.earlier = at, earlier
+	}
+	x.claims++
+	order := urgentFirst
+	switch {
+	case x.claims%32 == 0:
+		order = bulkFirst
+	case x.claims%8 == 0:
+		order = normalFirst
+	}
+	free := x.window() - x.active
+	r := ClaimRequest{Now: now, Lease: x.lease(), Backoff: x.Schedule.delays(), Group: x.Group, Order: order,
+		PerLane: x.lanes.initial, Lanes: x.lanes.limits,
+		Max: min(free, (x.window()+1)/2-x.lanes.unproven)}
+	known := 0 // places that only lanes known to answer may take
+	if r.Max > 0 {
+		n, err := x.claimWith(r, now)
+		if err != nil {
+			return err
+		}
+		if x.full = n == r.Max; !x.full {
+			x.hungry = false
+			return nil
+		}
+		known = free - n
+	} else {
+		known = free
+	}
+	if known > 0 {
+		r.Max, r.PerLane, r.Lanes = known, -1, x.lanes.answering()
+		n, err := x.claimWith(r, now)
+		if err != nil {
+			return err
+		}
+		if n < r.Max {
+			x.hungry, x.full = false, true
+		}
+	}
+	return nil
+}
+
+// claimWith claims and starts the deliveries.
+func (x *run) claimWith(r ClaimRequest, now time.Time) (groups int, err error) {
+	l, err := x.Store.Claim(x.store, r)
+	if err != nil {
+		return 0, x.failed("Claim", err, now)
+	}
+	x.trouble.reset()
+	for size := 0; len(l.Items) > 0; l.Items = l.Items[size:] {
+		size = groupLen(l.Items, r.Group)
+		groups++
+		x.active++
+		lane := l.Items[0].Lane
+		x.lanes.start(lane, now)
+		d := &delivery{run: x, token: l.Token, items: l.Items[:size:size]}
+		go func() {
+			signal, tried := d.work()
+			x.done <- finished{lane, signal, tried}
+		}()
+	}
+	return groups, nil
+}
+
+// groupLen is the length of the first group.
+func groupLen(items []Item, most int) int {
+	if most <= 0 {
+		most = 100
+	}
+	n := 1
+	for n < min(len(items), most) && items[n].ID.Message == items[0].ID.Message && items[n].Lane == items[0].Lane {
+		n++
+	}
+	return n
+}
+
+// failed notes trouble with the Store.
+func (x *run) failed(what string, err error, now time.Time) error {
+	x.trouble.begin(now)
+	x.report(what, err)
+	return err
+}
+
+func (r *Runner) report(what string, err error) {
+	if r.Log != nil {
+		r.Log.Error("queue: "+what, "error", err)
+	}
+}
+
+// wait waits until something may have changed.
+func (x *run) wait(now time.Time) {
+	wake := x.polled.Add(x.poll())
+	for _, t := range []time.Time{x.next, x.lanes.rests, x.trouble.until} {
+		if !t.IsZero() && t.After(now) && t.Before(wake) {
+			wake = t
+		}
+	}
+	timer := time.NewTimer(max(wake.Sub(now), time.Millisecond))
+	defer timer.Stop()
+	select {
+	case <-x.stop.Done():
+	case f := <-x.done:
+		x.finish(f, now)
+		for more := true; more; {
+			select {
+			case f := <-x.done:
+				x.finish(f, now)
+			default:
+				more = false
+			}
+		}
+	case <-x.earlier:
+		x.earlier, x.next, x.hungry, x.woken = nil, time.Time{}, true, true
+		x.nudge()
+	case <-timer.C:
+		x.hungry, x.woken, x.polled = true, true, wall()
+		x.nudge()
+	}
+}
+
+func (x *run) poll() time.Duration {
+	switch {
+	case x.Poll > 0:
+		return x.Poll
+	case x.earlier == nil:
+		return time.Second
+	}
+	return 30 * time.Second
+}
+
+// finish takes in the end of a delivery.
+func (x *run) finish(f finished, now time.Time) {
+	x.active--
+	if x.lanes.finish(f.lane, f.signal, f.tried, now) || x.full {
+		x.hungry = true
+	}
+	x.nudge()
+}
+
+// sweep expires what is due to be, and every minute forgets what was kept long enough.
+func (x *run) sweep(now time.Time) error {
+	if x.trouble.runs(now) {
+		return nil
+	}
+	if x.woken || !within(x.expired, now, time.Second) {
+		x.woken, x.expired = false, now
+		if err := x.update(Expire, now); err != nil {
+			return err
+		}
+	}
+	if !within(x.forgot, now, time.Minute) {
+		x.forgot = now
+		return x.update(Forget, now)
+	}
+	return nil
+}
+
+// within says that then is less than d before now. A time in the future, before the clock was set back, is not.
+func within(then, now time.Time, d time.Duration) bool {
+	return !now.Before(then) && now.Sub(then) < d
+}
+
+func (x *run) update(op Op, now time.Time) error {
+	for x.stop.Err() == nil {
+		c, err := x.Store.Update(x.store, Change{Now: now, Op: op})
+		if err != nil {
+			return x.failed(string(op), err, now)
+		}
+		if c.Items > 0 {
+			x.nudge()
+		}
+		if !c.More {
+			break
+		}
+	}
+	return nil
+}
+
+// drain waits for the deliveries that run.
+func (x *run) drain(end func()) {
+	grace := x.Grace
+	if grace == 0 {
+		grace = 30 * time.Second
+	}
+	cut := time.AfterFunc(max(grace, 0), x.cancel)
+	defer cut.Stop()
+	// A Store that stays out of order must not keep the program.
+	give := time.AfterFunc(max(grace, 0)+10*time.Second, end)
+	defer give.Stop()
+	for x.active > 0 {
+		x.finish(<-x.done, wall())
+	}
+}
