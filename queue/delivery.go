@@ -15,16 +15,16 @@ type delivery struct {
 }
 
 // work delivers the items, settles them, and says how the lane fared.
-func (d *delivery) work() (s Signal, tried bool) {
+func (d *delivery) work() (s signal, tried bool) {
 	body, err := d.Store.Open(d.store, d.items[0].ID.Message)
 	switch {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrNotFound):
 		d.settleAll(Outcome{State: Damaged, Note: []byte(err.Error())})
-		return LaneOpen, false
+		return laneOpen, false
 	case err != nil:
 		d.report("Open", err)
 		d.settleAll(Outcome{State: Waiting, Untried: true, Due: wall().Add(time.Minute)})
-		return LaneOpen, false
+		return laneOpen, false
 	}
 	ctx, cancel := context.WithCancel(d.deliver)
 	defer cancel()
@@ -41,9 +41,7 @@ func (d *delivery) work() (s Signal, tried bool) {
 		if n < len(results) {
 			r = results[n]
 		}
-		if r.Lane > s {
-			s = r.Lane
-		}
+		s = max(s, r.signal())
 		tried = tried || !r.Untried
 		outcomes[n] = d.outcome(&i, &r, now, stopped)
 		if watched.damaged.Load() && outcomes[n].State != Delivered {

@@ -34,21 +34,31 @@ type Result struct {
 	// After is the least time until the next attempt, if the far side named one. Zero: as the
 	// schedule says.
 	After time.Duration
-	// Lane says how the lane fared. The worst of a group counts.
-	Lane Signal
+	// LaneDown says that the lane could not be reached or refused to talk, LaneBusy that it asked
+	// for less; neither, that it answered, whatever became of the item. One item of a group says it for all.
+	LaneDown, LaneBusy bool
 	// Note is kept with the item.
 	Note []byte
 }
 
-// Signal says how a lane fared in an attempt, whatever became of the items.
-type Signal int
+// signal says how a lane fared in an attempt.
+type signal int
 
-// The signals.
 const (
-	LaneOpen Signal = iota // it answered
-	LaneBusy               // it asked for less
-	LaneDown               // it could not be reached, or refused to talk
+	laneOpen signal = iota
+	laneBusy
+	laneDown
 )
+
+func (r *Result) signal() signal {
+	switch {
+	case r.LaneDown:
+		return laneDown
+	case r.LaneBusy:
+		return laneBusy
+	}
+	return laneOpen
+}
 
 // watchedBody notices damage that a Handler may take for any other error.
 type watchedBody struct {

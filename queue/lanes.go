@@ -67,7 +67,7 @@ func (ls *lanes) start(name string, now time.Time) {
 }
 
 // finish notes the end of a delivery, and says whether the lane had been full.
-func (ls *lanes) finish(name string, s Signal, tried bool, now time.Time) bool {
+func (ls *lanes) finish(name string, s signal, tried bool, now time.Time) bool {
 	l := ls.get(name)
 	was := l.full
 	if !l.proven {
@@ -75,7 +75,7 @@ func (ls *lanes) finish(name string, s Signal, tried bool, now time.Time) bool {
 	}
 	switch {
 	case !tried:
-	case s == LaneOpen:
+	case s == laneOpen:
 		l.good(ls)
 	default:
 		l.bad(s, now)
@@ -105,9 +105,9 @@ func (l *laneState) good(ls *lanes) {
 	}
 }
 
-func (l *laneState) bad(s Signal, now time.Time) {
+func (l *laneState) bad(s signal, now time.Time) {
 	feedback := 1 / float64(l.window)
-	if s == LaneDown {
+	if s == laneDown {
 		l.proven = false
 		if l.cohorts += feedback; l.cohorts >= 1-1e-9 {
 			l.die(now)

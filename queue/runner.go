@@ -81,7 +81,7 @@ type run struct {
 // finished is the end of a delivery.
 type finished struct {
 	lane   string
-	signal Signal
+	signal signal
 	tried  bool
 }
 

@@ -205,7 +205,7 @@ func TestRunnerKeepsItsLease(t *testing.T) {
 	var calls atomic.Int32
 	opened(t, handle(func(ctx context.Context, i queue.Item) queue.Result {
 		calls.Add(1)
-		time.Sleep(time.Hour)
+		nap(time.Hour)
 		return queue.Result{State: queue.Delivered}
 	}), func(o *office) {
 		o.Lease = time.Minute

@@ -138,6 +138,9 @@ func wait(d time.Duration) {
 	synctest.Wait()
 }
 
+// nap lets a handler take its time.
+func nap(d time.Duration) { time.Sleep(d) }
+
 func (o *office) equal(what string, got, want any) {
 	o.Helper()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
