@@ -11,7 +11,7 @@ import (
 func (s *session) abandon(t *transaction, cause error) {
 	err := &ConnError{Phase: t.phase(), Host: s.host, Addr: s.addr, Err: cause}
 	alone := len(s.queue) == 1
-	if t.sent() && (t.end <= s.sent || !alone) {
+	if t.sent() && (t.end <= s.taken || !alone) { // a write that is under way may come through
 		err.Err = fmt.Errorf("%w: %w", ErrUnsure, cause)
 	}
 	t.decideAll(err.Phase, Reply{}, err)

@@ -45,7 +45,7 @@ func checkRecipient(r *Recipient) error {
 			return envelopeError(EnhancedCode{5, 1, 3}, "recipient: %w", err)
 		}
 	}
-	if r.Notify > NotifyNever || r.Notify > NotifyNever>>1 && r.Notify != NotifyNever {
+	if r.Notify > NotifyNever {
 		return envelopeError(EnhancedCode{5, 5, 4}, "NOTIFY %d", r.Notify)
 	}
 	if len(r.Original) > mostPath {

@@ -224,6 +224,7 @@ func (l *lane) freed(s *session) {
 		s.quit()
 		return
 	}
+	s.trim()
 	if s.idle == nil {
 		s.idle = time.AfterFunc(l.pool.idleTime(), func() { l.expire(s) })
 	} else {

@@ -95,7 +95,7 @@ func (b *body) checkAll(e *Envelope) error {
 	return nil
 }
 
-// free gives the memory back and closes the source.
+// free gives the memory back and closes the source. The size stays, for the result.
 func (b *body) free() {
 	if b.buffer != nil {
 		buffers.Put(b.buffer)
@@ -103,7 +103,7 @@ func (b *body) free() {
 	if b.source != nil {
 		b.source.Close()
 	}
-	*b = body{}
+	*b = body{size: b.size}
 }
 
 func open(e *Envelope) (io.ReadCloser, error) {

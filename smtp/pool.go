@@ -140,6 +140,7 @@ func (l *lane) openOnce(ctx context.Context, server *Server, phase *phaseMark, t
 		return nil, &ConnError{Phase: phase.get(), Host: server.Host, Addr: h.addr, Err: errUnasked}
 	}
 	s.replies = newReplyReader(s)
+	_, s.tcp = h.raw.(*net.TCPConn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()

@@ -27,6 +27,7 @@ type session struct {
 	addr    netip.AddrPort
 	tls     *tls.ConnectionState
 	lmtp    bool
+	tcp     bool
 
 	pipelining, chunking bool
 
@@ -37,7 +38,7 @@ type session struct {
 	octets int64
 
 	out, spare            []byte
-	flushing              bool
+	flushing, writing     bool
 	appended, taken, sent int64         // octets: given to out, to the connection, and accepted by it
 	moved                 chan struct{} // sent has grown
 
@@ -75,8 +76,24 @@ func (s *session) room(size int64) bool {
 func (s *session) enqueue(t *transaction) {
 	s.queue = append(s.queue, t)
 	t.status = statusQueued
+	inline := s.tcp && len(s.queue) == 1 && s.appended == s.sent && !s.flushing
+	s.flushing = s.flushing || inline // keeps pump from starting the writer
 	s.pump()
+	if !inline {
+		return
+	}
+	s.flushing = false
+	if len(s.out) <= mostInline {
+		// The kernel's buffer is empty and takes this much without waiting: the caller writes by itself,
+		// which spares the wakeup of another goroutine.
+		s.flushing = true
+		s.flushLocked()
+		return
+	}
+	s.kick()
 }
+
+const mostInline = 16 << 10
 
 // pump sends what may be sent now.
 func (s *session) pump() {
@@ -107,29 +124,35 @@ func (s *session) kick() {
 
 // flush writes until nothing is left.
 func (s *session) flush() {
+	s.lane.mu.Lock()
+	s.flushLocked()
+	s.lane.mu.Unlock()
+}
+
+func (s *session) flushLocked() {
 	l := s.lane
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	for len(s.out) > 0 && s.err == nil {
 		b := s.out
 		s.out, s.spare = s.spare[:0], nil
 		s.taken += int64(len(b))
+		s.writing = true
 		l.mu.Unlock()
 		n, err := s.write(b)
 		l.mu.Lock()
+		s.writing = false
 		s.sent += int64(n)
-		if cap(b) <= mostSpare {
-			s.spare = b
-		}
+		s.spare = b
 		select {
 		case s.moved <- struct{}{}:
 		default:
 		}
-		if err != nil {
+		if s.err != nil {
+			s.settleAll()
+		} else if err != nil {
 			s.fail(err)
-			break
+		} else {
+			s.arm()
 		}
-		s.arm()
 	}
 	s.flushing = false
 }
@@ -154,8 +177,18 @@ func (s *session) write(b []byte) (n int, err error) {
 
 const (
 	mostWrite = 64 << 10 // octets of one Write: each must end within Timeouts.Block
-	mostSpare = 64 << 10 // octets of memory that an idle session keeps
+	mostSpare = 32 << 10 // octets of each of its two buffers that an idle session keeps
 )
+
+// trim gives memory back when the session goes idle.
+func (s *session) trim() {
+	if cap(s.out) > mostSpare && !s.flushing {
+		s.out = nil
+	}
+	if cap(s.spare) > mostSpare {
+		s.spare = nil
+	}
+}
 
 // listen takes replies until the connection ends. It is the session's reader.
 func (s *session) listen() {
@@ -313,7 +346,8 @@ func (s *session) release(t *transaction) {
 	t.reserved = 0
 }
 
-// fail closes the connection at once and settles what was on it.
+// fail closes the connection at once and settles what was on it. While a write is under way that
+// waits until the write has returned, which it does now: only then is it known what was sent.
 func (s *session) fail(err error) {
 	if s.err != nil {
 		return
@@ -323,12 +357,19 @@ func (s *session) fail(err error) {
 	if s.idle != nil {
 		s.idle.Stop()
 	}
+	if !s.writing {
+		s.settleAll()
+	}
+}
+
+// settleAll settles the transactions of a session that has failed.
+func (s *session) settleAll() {
 	queue := s.queue
 	s.queue, s.next = nil, 0
-	gone := errors.Is(err, errGoneAway)
+	gone := errors.Is(s.err, errGoneAway)
 	for _, t := range queue {
 		s.release(t)
-		t.lost(err, gone)
+		t.lost(s.err, gone)
 		t.settle()
 	}
 	select {

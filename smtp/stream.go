@@ -25,8 +25,11 @@ func (s *session) stream(t *transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.body.free()
-	if s.err != nil {
-		return // it has been settled
+	if s.err != nil { // it has been settled, or will be when a write has returned
+		if t.status == statusStream {
+			t.status = statusQueued
+		}
+		return
 	}
 	t.status = statusQueued
 	if err == errAbandoned {
