@@ -4,10 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 )
@@ -112,82 +110,6 @@ func (s *session) pump() {
 		}
 	}
 	s.kick()
-}
-
-// kick starts the writer when there is something to write.
-func (s *session) kick() {
-	if !s.flushing && len(s.out) > 0 {
-		s.flushing = true
-		go s.flush()
-	}
-}
-
-// flush writes until nothing is left.
-func (s *session) flush() {
-	s.lane.mu.Lock()
-	s.flushLocked()
-	s.lane.mu.Unlock()
-}
-
-func (s *session) flushLocked() {
-	l := s.lane
-	for len(s.out) > 0 && s.err == nil {
-		b := s.out
-		s.out, s.spare = s.spare[:0], nil
-		s.taken += int64(len(b))
-		s.writing = true
-		l.mu.Unlock()
-		n, err := s.write(b)
-		l.mu.Lock()
-		s.writing = false
-		s.sent += int64(n)
-		s.spare = b
-		select {
-		case s.moved <- struct{}{}:
-		default:
-		}
-		if s.err != nil {
-			s.settleAll()
-		} else if err != nil {
-			s.fail(err)
-		} else {
-			s.arm()
-		}
-	}
-	s.flushing = false
-}
-
-// write writes b with a deadline that rolls (RFC 5321 s. 4.5.3.2.5).
-func (s *session) write(b []byte) (n int, err error) {
-	if p := s.lane.pool.Trace; p != nil && p.Flight != nil {
-		p.Flight(len(b))
-	}
-	for n < len(b) && err == nil {
-		limit := s.lane.pool.Timeouts.block()
-		s.conn.SetWriteDeadline(time.Now().Add(limit))
-		var m int
-		m, err = s.conn.Write(b[n:min(n+mostWrite, len(b))])
-		n += m
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = fmt.Errorf("the server takes nothing for %v: %w", limit, err)
-		}
-	}
-	return n, err
-}
-
-const (
-	mostWrite = 64 << 10 // octets of one Write: each must end within Timeouts.Block
-	mostSpare = 32 << 10 // octets of each of its two buffers that an idle session keeps
-)
-
-// trim gives memory back when the session goes idle.
-func (s *session) trim() {
-	if cap(s.out) > mostSpare && !s.flushing {
-		s.out = nil
-	}
-	if cap(s.spare) > mostSpare {
-		s.spare = nil
-	}
 }
 
 // listen takes replies until the connection ends. It is the session's reader.
@@ -345,60 +267,3 @@ func (s *session) release(t *transaction) {
 	s.octets -= t.reserved
 	t.reserved = 0
 }
-
-// fail closes the connection at once and settles what was on it. While a write is under way that
-// waits until the write has returned, which it does now: only then is it known what was sent.
-func (s *session) fail(err error) {
-	if s.err != nil {
-		return
-	}
-	s.err, s.retired = err, true
-	s.raw.Close()
-	if s.idle != nil {
-		s.idle.Stop()
-	}
-	if !s.writing {
-		s.settleAll()
-	}
-}
-
-// settleAll settles the transactions of a session that has failed.
-func (s *session) settleAll() {
-	queue := s.queue
-	s.queue, s.next = nil, 0
-	gone := errors.Is(s.err, errGoneAway)
-	for _, t := range queue {
-		s.release(t)
-		t.lost(s.err, gone)
-		t.settle()
-	}
-	select {
-	case s.moved <- struct{}{}: // who streams shall see it
-	default:
-	}
-	s.lane.removed(s)
-}
-
-// lost names the cause when reading has failed.
-func (s *session) lost(err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no reply within %v: %w", s.limit(), err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errLost
-	}
-	return err
-}
-
-// quit ends an idle session politely. Nothing waits for it.
-func (s *session) quit() {
-	s.retired, s.quitting = true, true
-	if s.idle != nil {
-		s.idle.Stop()
-	}
-	s.put([]byte("QUIT\r\n"))
-	s.raw.SetReadDeadline(time.Now().Add(quitTime))
-	s.kick()
-}
-
-const quitTime = 5 * time.Second // for the reply to QUIT
