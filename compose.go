@@ -190,7 +190,9 @@ func (c *composer) write() error {
 		c.openMultipart("mixed", "")
 		if c.f.forms > 0 {
 			c.delimit("mixed")
-			c.forms()
+			if err := c.forms(); err != nil {
+				return err
+			}
 		}
 		for i := range c.m.Attachments {
 			if c.f.related && c.m.Attachments[i].Inline {
