@@ -74,7 +74,11 @@ func TestDepsSleep(t *testing.T) {
 }
 
 // private matches what says something about one machine or one contributor's desk, not the product.
-var private = regexp.MustCompile(`(?i)(^|[^\w.}])/(work|root|home|tmp)/\w|\.\./shared\b|\b(issue|session) #?[0-9]|\b(claude|chatgpt|copilot|sub-?agents?)\b`)
+// It is tried on lines that hold one of the hints, for it is slow.
+var (
+	private = regexp.MustCompile(`(^|[^\w.}])/(work|root|home|tmp)/\w|\.\./shared\b|\b(issue|session) #?[0-9]|\b(claude|chatgpt|copilot|sub-?agents?)\b`)
+	hints   = []string{"/work/", "/root/", "/home/", "/tmp/", "../shared", "issue ", "session ", "claude", "chatgpt", "copilot", "agent"}
+)
 
 func TestDepsPrivateWords(t *testing.T) {
 	for _, name := range tree(t) {
@@ -88,10 +92,17 @@ func TestDepsPrivateWords(t *testing.T) {
 		if bytes.IndexByte(b, 0) >= 0 { // not text
 			continue
 		}
+		text := strings.ToLower(string(b))
+		if !slices.ContainsFunc(hints, func(hint string) bool { return strings.Contains(text, hint) }) {
+			continue
+		}
 		n := 0
-		for line := range bytes.Lines(b) {
+		for line := range strings.Lines(text) {
 			n++
-			if m := private.Find(line); m != nil {
+			if !slices.ContainsFunc(hints, func(hint string) bool { return strings.Contains(line, hint) }) {
+				continue
+			}
+			if m := private.FindString(line); m != "" {
 				t.Errorf("%s:%d: %q does not belong into the repository", name, n, m)
 			}
 		}
