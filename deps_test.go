@@ -51,7 +51,7 @@ var modules = []permission{
 	{"smtp/...", "golang.org/x/net/idna", "A-labels in envelopes for servers without SMTPUTF8"},
 	{"smtp/...", "golang.org/x/net/proxy", "SOCKS5"},
 	{"smtp/dsn", "github.com/emersion/go-message", "reading MIME"},
-	{"dkim/...", "github.com/emersion/go-msgauth", "verification, and the second opinion on our signatures"},
+	{"dkim/...", "github.com/emersion/go-msgauth", "the second opinion on our signatures and verdicts, in tests"},
 	{"dkim/...", "golang.org/x/net/idna", "A-labels in d= and in DNS names"},
 	{"dkim/...", "golang.org/x/net/publicsuffix", "a parent that may sign for a domain is in its organisation"},
 	{"mx/...", "github.com/miekg/dns", "all DNS"},
