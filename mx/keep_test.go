@@ -167,6 +167,21 @@ func TestIdleSockets(t *testing.T) {
 	})
 }
 
+// A slow answer is waited for, not asked for again.
+func TestSlowAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		zone := mxtest.MustParse("a.test. A 9.0.0.1")
+		zone.Fail(".", mxtest.Fault{Delay: 4 * time.Second})
+		d := &mx.DNS{Servers: []string{"9.9.9.9"}, Dial: pipes(map[string]*mxtest.Zone{"9.9.9.9:53": zone})}
+		defer d.CloseIdle()
+		start := time.Now()
+		got := text(d.Exchange(t.Context(), question("a.test.", dns.TypeA)))
+		if took := time.Since(start); got != "NOERROR 9.0.0.1" || took != 4*time.Second || len(zone.Asked()) != 1 {
+			t.Errorf("%s after %v and %d questions", got, took, len(zone.Asked()))
+		}
+	})
+}
+
 // Ids must not be guessed: they are spread over their whole range.
 func TestIDsAreRandom(t *testing.T) {
 	seen := make(map[uint16]bool)
