@@ -186,29 +186,40 @@ func (c *composer) free() {
 //	    application/pdf ...
 func (c *composer) write() error {
 	c.header()
-	if c.f.mixed {
-		c.openMultipart("mixed", "")
-		if c.f.forms > 0 {
-			c.delimit("mixed")
-			if err := c.forms(); err != nil {
-				return err
-			}
-		}
-		for i := range c.m.Attachments {
-			if c.f.related && c.m.Attachments[i].Inline {
-				continue
-			}
-			c.delimit("mixed")
-			if err := c.attachment(i); err != nil {
-				return err
-			}
-		}
-		c.closeMultipart("mixed")
-	} else if err := c.forms(); err != nil {
+	content := c.content
+	if c.m.Protect != nil {
+		content = c.protected
+	}
+	if err := content(); err != nil {
 		return err
 	}
 	c.out.endLine()
 	c.out.flush()
+	return c.out.err
+}
+
+// content writes the entity of the message: its Content fields and its body.
+func (c *composer) content() error {
+	if !c.f.mixed {
+		return c.forms()
+	}
+	c.openMultipart("mixed", "")
+	if c.f.forms > 0 {
+		c.delimit("mixed")
+		if err := c.forms(); err != nil {
+			return err
+		}
+	}
+	for i := range c.m.Attachments {
+		if c.f.related && c.m.Attachments[i].Inline {
+			continue
+		}
+		c.delimit("mixed")
+		if err := c.attachment(i); err != nil {
+			return err
+		}
+	}
+	c.closeMultipart("mixed")
 	return c.out.err
 }
 

@@ -132,6 +132,9 @@ func (m *Message) check(p *problems) facts {
 	if !m.Deadline.IsZero() && m.NotBefore.After(m.Deadline) {
 		p.addf("NotBefore", "later than Deadline")
 	}
+	if m.Protect != nil && m.EightBit {
+		p.addf("EightBit", "what is signed must survive servers without 8BITMIME (RFC 1847 s. 2.1)")
+	}
 	m.checkWishes(p)
 	m.checkHeader(p)
 	m.checkContent(p, &f)

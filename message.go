@@ -1,6 +1,7 @@
 package postrider
 
 import (
+	"context"
 	"net/mail"
 	"time"
 )
@@ -36,6 +37,11 @@ type Message struct {
 	Alternatives []Part
 	// Attachments follow the text, or are shown inside the HTML when Inline.
 	Attachments []Attachment
+	// Protect turns the content into another that signs or encrypts it (RFC 1847): S/MIME and PGP/MIME. It
+	// is given the MIME entity, Content fields first, with CRLF line ends, in 7bit, and returns the one
+	// that takes its place. Both are in memory. It may be called by several goroutines at once. Nil: the
+	// content goes as it is.
+	Protect func(ctx context.Context, entity []byte) ([]byte, error)
 	// Header holds further fields, written in their order. Fields that the Message has a place for, and
 	// those that are written by servers on the way, are an error.
 	Header Header
