@@ -2,6 +2,7 @@ package postrider
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,8 +17,7 @@ const base64Line = 57
 func (o *output) base64(data []byte) {
 	for len(data) >= base64Line {
 		dst := o.space(78)
-		base64.StdEncoding.Encode(dst[:76], data[:base64Line])
-		dst[76], dst[77] = '\r', '\n'
+		encodeLine(dst[:78], data[:base64Line])
 		o.used(78)
 		data = data[base64Line:]
 	}
@@ -29,6 +29,30 @@ func (o *output) base64(data []byte) {
 		o.used(n + 2)
 	}
 }
+
+// encodeLine encodes a full line. It takes six octets at a time, in four steps of twelve bits, which is about
+// twice as fast as the standard library's four steps of six bits for each three octets.
+func encodeLine(dst, src []byte) {
+	_, _ = dst[77], src[56]
+	i, j := 0, 0
+	for ; i < 54; i, j = i+6, j+8 {
+		v := binary.BigEndian.Uint64(src[i:]) // the two octets too many are not looked at
+		binary.LittleEndian.PutUint64(dst[j:], uint64(pairs[v>>52])|uint64(pairs[v>>40&0xfff])<<16|
+			uint64(pairs[v>>28&0xfff])<<32|uint64(pairs[v>>16&0xfff])<<48)
+	}
+	v := uint32(src[54])<<16 | uint32(src[55])<<8 | uint32(src[56])
+	binary.LittleEndian.PutUint32(dst[72:], uint32(pairs[v>>12])|uint32(pairs[v&0xfff])<<16)
+	dst[76], dst[77] = '\r', '\n'
+}
+
+// pairs are the two characters for each twelve bits.
+var pairs = func() (t [4096]uint16) {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+	for i := range t {
+		t[i] = uint16(alphabet[i>>6]) | uint16(alphabet[i&63])<<8
+	}
+	return t
+}()
 
 // base64Text writes a text in its canonical form, with CRLF line ends (RFC 2046 s. 4.1.1).
 func (o *output) base64Text(s string) {
