@@ -48,10 +48,10 @@ func qpFill(dst []byte, s string) (n, used int, done bool) {
 	}
 	for i < len(s) {
 		// A run of plain characters.
-		run := i
 		for stop := min(len(s), i+qpLine-1-n); i < stop && qpPlain[s[i]]; i++ {
+			dst[n] = s[i]
+			n++
 		}
-		n += copy(dst[n:], s[run:i])
 		if i == len(s) {
 			break
 		}
