@@ -65,11 +65,15 @@ func checkQuoted(s string) error {
 		switch c := inner[i]; {
 		case c < ' ' || c == 0x7f:
 			return errors.New("a control character in the local part")
+		case c == '<' || c == '>':
+			// The grammar allows them, but a server that looks for the end of the path too simply would take
+			// what follows for parameters.
+			return errors.New("an angle bracket in the local part")
 		case c == '"':
 			return errors.New("a quote in the local part that is not escaped")
 		case c == '\\':
 			i++
-			if i == len(inner) || inner[i] < ' ' || inner[i] >= 0x7f {
+			if i == len(inner) || inner[i] < ' ' || inner[i] >= 0x7f || inner[i] == '<' || inner[i] == '>' {
 				return errors.New("a bad escape in the local part")
 			}
 		}

@@ -1,0 +1,167 @@
+package smtp_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
+)
+
+// TestCancel ends the context at every step at which a server can hang. Deliver returns at that very time.
+func TestCancel(t *testing.T) {
+	hang := func(at string) func(verb, line string) string {
+		return func(verb, line string) string {
+			if verb == at {
+				return smtptest.Hang
+			}
+			return ""
+		}
+	}
+	for _, test := range []struct {
+		name       string
+		extensions []string
+		hang, want string
+	}{
+		{"greeting", nil, "CONNECT", "b greeting temporary"},
+		{"hello", nil, "EHLO", "b hello temporary"},
+		{"starttls", nil, "STARTTLS", "b tls temporary"},
+		{"auth", nil, "AUTH", "b auth temporary"},
+		// The whole mail is on its way, and nobody knows what the server does with it.
+		{"mail, chunking", nil, "MAIL", "b mail unsure"},
+		{"end, chunking", nil, "END", "b final unsure"},
+		{"mail", []string{"PIPELINING", "STARTTLS"}, "MAIL", "b mail temporary"},
+		{"rcpt", []string{"PIPELINING", "STARTTLS"}, "RCPT", "b rcpt temporary"},
+		{"data", []string{"PIPELINING", "STARTTLS"}, "DATA", "b data temporary"},
+		{"end", []string{"PIPELINING", "STARTTLS"}, "END", "b final unsure"},
+		{"lockstep mail", []string{"STARTTLS"}, "MAIL", "b mail temporary"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, &smtptest.Server{Extensions: test.extensions, Reply: hang(test.hang), Users: map[string]string{"ada": "secret"}})
+				defer w.Close()
+				w.to.Auth = &smtp.Auth{Username: "ada", Password: "secret"}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				begin := time.Now()
+				results := w.pool.Deliver(ctx, w.to, envelope("a@example.test", hello, "b@example.test"))
+				if took := time.Since(begin); took != 3*time.Second {
+					t.Errorf("returned after %v", took)
+				}
+				if got := strings.TrimSpace(fates(results)); got != test.want || !errors.Is(results[0].Err, context.DeadlineExceeded) {
+					t.Errorf("got %s (%v), want %s", got, results[0].Err, test.want)
+				}
+				if results[0].Duration != 3*time.Second {
+					t.Errorf("duration %v", results[0].Duration)
+				}
+				w.pool.Close(t.Context())
+			})
+		})
+	}
+}
+
+// TestCancelOne ends the context of one of several mails on a connection: the others are not harmed.
+func TestCancelOne(t *testing.T) {
+	for name, extensions := range map[string][]string{"chunking": nil, "pipelining": {"PIPELINING"}, "lockstep": {}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow := false
+				w := newWorld(t, &smtptest.Server{Extensions: extensions, Reply: func(verb, line string) string {
+					if slow && verb == "END" {
+						time.Sleep(10 * time.Second)
+					}
+					return ""
+				}})
+				defer w.close(t)
+				w.to.Security = smtp.Plaintext
+				w.pool.MaxConns = 1
+				w.deliverMany(t, 1)
+				slow = true
+				var bad atomic.Int32
+				for i, patience := range []time.Duration{time.Hour, 3 * time.Second, time.Hour, 15 * time.Second, time.Hour} {
+					go func() {
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						defer cancel()
+						begin := time.Now()
+						r := w.pool.Deliver(ctx, w.to, envelope("a@example.test", hello, "b@example.test"))[0]
+						if patience == time.Hour && r.Err != nil {
+							t.Errorf("mail %d: %v", i, r.Err)
+						}
+						if patience < time.Hour && (r.Err == nil || time.Since(begin) != patience) {
+							t.Errorf("mail %d: %v after %v", i, r.Err, time.Since(begin))
+						}
+						if patience < time.Hour && !errors.Is(r.Err, smtp.ErrUnsure) {
+							bad.Add(1)
+						}
+					}()
+					synctest.Wait()
+				}
+				time.Sleep(5 * time.Minute)
+				// Those that are in doubt may have come, the others must not.
+				if n := w.Count(); n < 4 || n > 6-int64(bad.Load()) {
+					t.Errorf("%d messages, %d are known not to have been sent", n, bad.Load())
+				}
+			})
+		})
+	}
+}
+
+// TestTimeouts lets servers hang and waits for the limits.
+func TestTimeouts(t *testing.T) {
+	limits := smtp.Timeouts{Connect: time.Second, Greeting: 2 * time.Second, Command: 3 * time.Second, Data: 4 * time.Second, Block: 5 * time.Second, Final: 6 * time.Second}
+	for _, test := range []struct {
+		hang  string
+		limit time.Duration
+		want  string
+		count int64 // connections: a first pipelined flight that is not answered to its end is tried in lockstep
+	}{
+		{"CONNECT", limits.Greeting, "b greeting temporary", 1},
+		{"EHLO", limits.Command, "b hello temporary", 1},
+		{"STARTTLS", limits.Command, "b tls temporary", 1},
+		{"MAIL", limits.Command, "b mail temporary", 1},
+		{"RCPT", limits.Command, "b rcpt temporary", 2},
+		{"DATA", limits.Data, "b data temporary", 2},
+		{"END", limits.Final, "b final unsure", 1},
+	} {
+		for _, zero := range []bool{false, true} {
+			t.Run(test.hang, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, &smtptest.Server{Extensions: []string{"PIPELINING", "STARTTLS"}, Reply: func(verb, line string) string {
+						if verb == test.hang {
+							return smtptest.Hang
+						}
+						return ""
+					}})
+					defer w.Close()
+					limit := test.limit
+					if w.pool.Timeouts = limits; zero {
+						w.pool.Timeouts = smtp.Timeouts{}
+						limit = map[string]time.Duration{"DATA": 2 * time.Minute, "END": 10 * time.Minute}[test.hang]
+						if limit == 0 {
+							limit = 5 * time.Minute
+						}
+					}
+					begin := time.Now()
+					results := w.pool.Deliver(t.Context(), w.to, envelope("a@example.test", hello, "b@example.test"))
+					took := time.Since(begin)
+					if want := limit * time.Duration(test.count); took < want || took > want+2*time.Second {
+						t.Errorf("returned after %v, want %v", took, want)
+					}
+					if got := strings.TrimSpace(fates(results)); got != test.want || !errors.Is(results[0].Err, os.ErrDeadlineExceeded) {
+						t.Errorf("got %s (%v), want %s", got, results[0].Err, test.want)
+					}
+					if w.Sessions() != test.count {
+						t.Errorf("%d connections", w.Sessions())
+					}
+					w.pool.Close(t.Context())
+				})
+			})
+		}
+	}
+}
