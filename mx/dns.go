@@ -49,6 +49,10 @@ const preference = time.Minute
 // Trusted says whether the AD bit of r's answers is believed without the operator's word: that of a DNS
 // whose servers are all on loopback addresses (or marked by "options trust-ad" in /etc/resolv.conf), of a
 // Cache over one, and of any other resolver with a method Trusted that says so.
+//
+// What is left to trust: that a server on loopback validates itself. One that only hands on what
+// others say, AD bit and all, lets whoever sits between it and them pretend that a domain is signed. Put
+// such a server behind a Resolver of your own without a method Trusted.
 func Trusted(r Resolver) bool {
 	t, ok := r.(interface{ Trusted() bool })
 	return ok && t.Trusted()

@@ -2,6 +2,7 @@ package mx
 
 import (
 	"bufio"
+	"cmp"
 	"io"
 	"net/netip"
 	"os"
@@ -77,6 +78,7 @@ func joinPort(addr netip.Addr, port string) string {
 
 // systemServers is /etc/resolv.conf, read again when it changes.
 type systemServers struct {
+	path    string // empty: /etc/resolv.conf
 	mu      sync.Mutex
 	checked time.Time
 	changed time.Time
@@ -84,9 +86,10 @@ type systemServers struct {
 }
 
 func (s *systemServers) get(port string) servers {
-	const path, interval = "/etc/resolv.conf", 5 * time.Second
+	const interval = 5 * time.Second
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	path := cmp.Or(s.path, "/etc/resolv.conf")
 	now := time.Now()
 	if s.servers.addrs != nil && now.Sub(s.checked) < interval {
 		return s.servers

@@ -1,10 +1,14 @@
 package mx
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -31,6 +35,46 @@ func TestResolvConf(t *testing.T) {
 		if got := fmt.Sprint(s.addrs, s.timeout, s.attempts, s.trusted); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)
 		}
+	}
+}
+
+// A laptop changes its network, a container its resolver: the file is read again when it has changed.
+func TestResolvConfIsReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "resolv.conf")
+	write := func(text string, changed int64) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, time.Unix(changed, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d := &DNS{system: systemServers{path: path}}
+		expect := func(want string, trusted bool) {
+			t.Helper()
+			s, err := d.servers()
+			if got := fmt.Sprint(s.addrs); err != nil || got != want || d.Trusted() != trusted {
+				t.Errorf("got %s, trusted %v, %v, want %s, %v", got, d.Trusted(), err, want, trusted)
+			}
+		}
+		expect("[127.0.0.1:53 [::1]:53]", true) // there is no such file
+		write("nameserver 9.9.9.9", 1)
+		expect("[127.0.0.1:53 [::1]:53]", true) // not looked at yet
+		time.Sleep(5 * time.Second)
+		expect("[9.9.9.9:53]", false)
+		write("nameserver 127.0.0.2", 2)
+		time.Sleep(5 * time.Second)
+		expect("[127.0.0.2:53]", true)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		expect("[127.0.0.1:53 [::1]:53]", true)
+	})
+	d := &DNS{system: systemServers{path: path}, TLS: &tls.Config{}}
+	if s, err := d.servers(); err != nil || s.addrs[0] != "127.0.0.1:853" {
+		t.Errorf("over TLS: %v, %v", s.addrs, err)
 	}
 }
 
