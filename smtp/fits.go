@@ -3,6 +3,8 @@ package smtp
 import (
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // check says whether an envelope can be sent at all, before any network is touched.
@@ -50,6 +52,10 @@ func checkRecipient(r *Recipient) error {
 	}
 	if len(r.Original) > mostPath {
 		return envelopeError(EnhancedCode{5, 5, 4}, "ORCPT of %d octets", len(r.Original))
+	}
+	// Encoded it could do no harm here, but it is decoded elsewhere: into a notification's header.
+	if !utf8.ValidString(r.Original) || strings.ContainsFunc(r.Original, unicode.IsControl) {
+		return envelopeError(EnhancedCode{5, 5, 4}, "ORCPT %.100q", r.Original)
 	}
 	return nil
 }

@@ -41,6 +41,12 @@ type dialing struct {
 // false when the results stand instead.
 func (l *lane) await(t *transaction) bool {
 	l.mu.Lock()
+	if l.pool.closed.Load() { // since the last try
+		t.decideAll(PhaseLocal, Reply{}, ErrClosed)
+		t.settle()
+		l.mu.Unlock()
+		return false
+	}
 	t.status = statusWaiting
 	l.waiting = append(l.waiting, t)
 	l.place()

@@ -40,6 +40,7 @@ type session struct {
 	appended, taken, sent int64         // octets: given to out, to the connection, and accepted by it
 	moved                 chan struct{} // sent has grown
 
+	fresh    bool // the reader is at the begin of a reply; it is the reader's own
 	dirty    bool // the last transaction failed: RSET before the next (RFC 5321 s. 4.1.1.5)
 	err      error
 	retired  bool // no more transactions
@@ -116,6 +117,7 @@ func (s *session) pump() {
 func (s *session) listen() {
 	l := s.lane
 	for {
+		s.fresh = true
 		err := s.replies.read()
 		l.mu.Lock()
 		if err == nil {
@@ -132,11 +134,15 @@ func (s *session) listen() {
 	}
 }
 
-// Read reads from the connection, for listen; the deadline is that of the reply that is due.
+// Read reads from the connection, for listen; the deadline is that of the reply that is due. It is set
+// once for a reply, not for each piece of it, which may be an octet a minute.
 func (s *session) Read(p []byte) (int, error) {
-	s.lane.mu.Lock()
-	s.arm()
-	s.lane.mu.Unlock()
+	if s.fresh {
+		s.fresh = false
+		s.lane.mu.Lock()
+		s.arm()
+		s.lane.mu.Unlock()
+	}
 	return s.conn.Read(p)
 }
 
