@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postrider/postrider/queue"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -37,7 +38,20 @@ type Client struct {
 	Signer Signer
 	// Filters see every message before it is composed, in their order.
 	Filters []Filter
-	// Events is told what happened to each recipient. Nil: nobody.
+	// Queue keeps the mail until Run has delivered it: Send then returns when the mail is stored.
+	// Nil: Send delivers before it returns.
+	Queue queue.Store
+	// Runner is how Run works the Queue: the schedule of attempts, how many at a time, the grace at the end.
+	// Run sets its Store, Handler, Recorder and, where it is nil, Log.
+	Runner queue.Runner
+	// Keep is how long Status knows of queued mail after its end. Zero: 10 minutes, or a day for mail
+	// with a Key, which is guarded against a second Send as long. Negative: not at all.
+	Keep time.Duration
+	// NoBounces stops the notifications to the return path of queued mail that could not be delivered
+	// (RFC 5321 s. 6.1): Events alone tells.
+	NoBounces bool
+	// Events is told what happened to each recipient. Nil: nobody. For queued mail it must be set on the client that
+	// runs the Queue.
 	Events Sink
 	// Log takes what cannot be told by a result, such as an event that the Sink refused. Nil:
 	// nothing is logged.
@@ -48,11 +62,17 @@ type Client struct {
 
 // Receipt says what became of a message.
 type Receipt struct {
+	// QueueID is what Status asks for. Empty: the mail was not queued.
+	QueueID string
+	// Known says that mail with the same Key was queued before: this is its QueueID, and nothing was
+	// queued now.
+	Known bool
 	// MessageID is the Message-ID without angle brackets.
 	MessageID string
 	// Size is the number of octets of the finished message.
 	Size int64
 	// Results are the fates of the recipients: To, Cc and Bcc in their order, each address once.
+	// Queued mail has none yet.
 	Results []smtp.Result
 }
 
@@ -63,12 +83,16 @@ type Receipt struct {
 // An error that is ErrInvalid says that nothing was sent, because of the message. An *Error says
 // what became of each recipient, as the Receipt does: errors.Is finds ErrTemporary,
 // ErrPermanent, ErrPartial and smtp.ErrUnsure in it.
+//
+// With a Queue, Send returns when the mail is stored as durably as the Queue stores, which then has the
+// responsibility. An error that is ErrTemporary says that the Queue could not take the mail, or not tell: with a Key it
+// is safe to send again. One that is queue.ErrKeyConflict says that the Key belongs to different mail.
 func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
-	m, err := c.filtered(ctx, m)
+	m, err := c.filtered(ctx, c.keyed(m))
 	if err != nil {
 		return nil, err
 	}
-	if err := checkTimes(m); err != nil {
+	if err := c.checkTimes(m); err != nil {
 		return nil, err
 	}
 	finished, err := m.compose(ctx, c.Signer)
@@ -82,7 +106,11 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
 	}
 	e := finished.envelope(from, to, utf8)
 	e.RequireTLS, e.TLSOptional = m.RequireTLS, !m.RequireTLS && m.tlsOptional()
-	return c.deliver(ctx, e, mailing{finished.messageID, m.Tenant, m.Tags})
+	mail := mailing{finished.messageID, m.Tenant, m.Tags}
+	if c.Queue != nil {
+		return c.enqueue(ctx, e, mail, m)
+	}
+	return c.deliver(ctx, e, mail)
 }
 
 // SendRaw sends a finished message (RFC 5322) to the envelope recipients in to; from is the
@@ -101,7 +129,11 @@ func (c *Client) SendRaw(ctx context.Context, from string, to []string, message 
 	defer finished.close()
 	e := finished.envelope(path, recipients, utf8)
 	e.TLSOptional = finished.tlsOptional
-	return c.deliver(ctx, e, mailing{messageID: finished.messageID})
+	mail := mailing{messageID: finished.messageID}
+	if c.Queue != nil {
+		return c.enqueue(ctx, e, mail, &Message{})
+	}
+	return c.deliver(ctx, e, mail)
 }
 
 // filtered returns a copy of the message after the filters.
@@ -137,13 +169,16 @@ func (m *Message) clone() *Message {
 	return &n
 }
 
-// checkTimes refuses times that cannot be kept without a queue.
-func checkTimes(m *Message) error {
+// checkTimes refuses times that cannot be kept.
+func (c *Client) checkTimes(m *Message) error {
 	now := time.Now()
 	if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
 		return fmt.Errorf("%w: Deadline has passed", ErrInvalid)
 	}
-	if m.NotBefore.After(now) {
+	if !m.Deadline.IsZero() && m.Deadline.Before(m.NotBefore) {
+		return fmt.Errorf("%w: Deadline lies before NotBefore", ErrInvalid)
+	}
+	if m.NotBefore.After(now) && c.Queue == nil {
 		return fmt.Errorf("%w: NotBefore lies in the future, which needs a Queue", ErrInvalid)
 	}
 	return nil
@@ -157,18 +192,24 @@ type mailing struct {
 
 // deliver makes one attempt and tells the sink about it.
 func (c *Client) deliver(ctx context.Context, e *smtp.Envelope, m mailing) (*Receipt, error) {
-	results := c.transport().Deliver(ctx, e)
-	if len(results) != len(e.To) {
-		// A fate that was not told is not known: the mail may be on its way.
-		results = smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients",
-			smtp.ErrUnsure, len(results), len(e.To)))
-	}
+	results := c.attempt(ctx, e)
 	c.record(ctx, m, results)
 	receipt := &Receipt{MessageID: m.messageID, Size: e.Size, Results: results}
 	if slices.ContainsFunc(results, func(r smtp.Result) bool { return r.Err != nil }) {
 		return receipt, &Error{Results: results}
 	}
 	return receipt, nil
+}
+
+// attempt lets the transport deliver, and sees to it that every recipient has a result.
+func (c *Client) attempt(ctx context.Context, e *smtp.Envelope) []smtp.Result {
+	results := c.transport().Deliver(ctx, e)
+	if len(results) != len(e.To) {
+		// A fate that was not told is not known: the mail may be on its way.
+		results = smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients",
+			smtp.ErrUnsure, len(results), len(e.To)))
+	}
+	return results
 }
 
 func (c *Client) transport() Transport {

@@ -25,6 +25,8 @@ const (
 	EventBounced   EventType = "bounced"
 	EventExpired   EventType = "expired"
 	EventCancelled EventType = "cancelled"
+	// EventHeld is never told to a Sink: Status says it of mail that waits for a person.
+	EventHeld EventType = "held"
 )
 
 // Event is one thing that happened to one recipient of a mail.
@@ -33,6 +35,8 @@ type Event struct {
 	ID   string    `json:"id,omitempty"`
 	Type EventType `json:"type"`
 	Time time.Time `json:"time"`
+	// QueueID is the Receipt's. Empty: the mail was not queued.
+	QueueID string `json:"queue_id,omitempty"`
 	// MessageID is the Message-ID without angle brackets.
 	MessageID string   `json:"message_id"`
 	Recipient string   `json:"recipient"`
@@ -46,4 +50,7 @@ type Event struct {
 	Host  string     `json:"host,omitempty"`
 	Phase smtp.Phase `json:"phase,omitempty"`
 	TLS   string     `json:"tls,omitempty"`
+	// Attempt is the number of attempts at queued mail so far, Next the time of the next one.
+	Attempt int       `json:"attempt,omitempty"`
+	Next    time.Time `json:"next,omitzero"`
 }

@@ -5,20 +5,33 @@ import (
 	"strings"
 
 	"github.com/postrider/postrider/dkim"
+	"github.com/postrider/postrider/queue"
 )
 
 // settings are the parameters of a URL that belong to the client, not to one transport.
 type settings struct {
-	dkim []string
+	dkim  []string
+	queue []string
 }
 
 // collect takes the client's parameters out of a URL's.
 func (s *settings) collect(p *parameters) {
 	s.dkim = append(s.dkim, p.take("dkim")...)
+	s.queue = append(s.queue, p.take("queue")...)
 }
 
 // apply sets up the client.
 func (s *settings) apply(c *Client) error {
+	for n, value := range s.queue {
+		if n > 0 && value != s.queue[0] {
+			return fmt.Errorf("queue=%s: there is one already", value)
+		}
+		store, err := openQueue(value)
+		if err != nil {
+			return fmt.Errorf("queue=%s: %w", value, err)
+		}
+		c.Queue = store
+	}
 	if len(s.dkim) == 0 {
 		return nil
 	}
@@ -38,4 +51,12 @@ func (s *settings) apply(c *Client) error {
 	}
 	c.Signer = signer
 	return nil
+}
+
+// openQueue opens a queue named in a URL.
+func openQueue(value string) (queue.Store, error) {
+	if value == "memory:" {
+		return &queue.Memory{}, nil
+	}
+	return nil, fmt.Errorf("want memory:")
 }
