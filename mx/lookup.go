@@ -31,7 +31,7 @@ const (
 // mean nothing and the signatures would only cost octets.
 func newQuestion(name string, qtype uint16, trusted bool) *dns.Msg {
 	q := &dns.Msg{Question: []dns.Question{{Name: name, Qtype: qtype, Qclass: dns.ClassINET}}}
-	q.Id = dns.Id()
+	q.Id = newID()
 	q.RecursionDesired = true
 	q.AuthenticatedData = trusted
 	q.SetEdns0(ednsSize, trusted)

@@ -2,11 +2,11 @@ package mx
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"time"
@@ -85,13 +85,14 @@ func (d *DNS) over(ctx context.Context, s *socket, m *dns.Msg, deadline time.Tim
 // tenth of what a question costs, and most answers are there by then.
 const grace = 20 * time.Millisecond
 
+// newID is a random id, from the runtime's ChaCha8 that the system seeds, as the ids of Go's own resolver.
+func newID() uint16 { return uint16(rand.Uint32()) }
+
 // exchange gives the question a random id, sends it and reads the answer.
 func (s *socket) exchange(ctx context.Context, m *dns.Msg, deadline time.Time) (*dns.Msg, error) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	var id [2]byte
-	rand.Read(id[:])
-	m.Id = binary.BigEndian.Uint16(id[:])
+	m.Id = newID()
 	packet, err := m.PackBuffer((*buffer)[2:])
 	if err != nil {
 		return nil, err
