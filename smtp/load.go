@@ -112,7 +112,7 @@ func open(e *Envelope) (io.ReadCloser, error) {
 		return nil, unreadable(err)
 	}
 	if source == nil {
-		return nil, unreadable(errors.New("Open returned no reader"))
+		return nil, unreadable(errors.New("the envelope's Open returned no reader"))
 	}
 	return source, nil
 }

@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"net/netip"
@@ -115,6 +114,3 @@ func addrsKey(addrs []netip.AddrPort) string {
 	}
 	return string(b)
 }
-
-// dialer is the type of Pool.Dial.
-type dialer = func(ctx context.Context, network, address string) (net.Conn, error)
