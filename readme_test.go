@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -61,7 +62,7 @@ func flat(code string) string {
 	return strings.Join(lines, "\n")
 }
 
-// The two commands that a newcomer runs.
+// What README tells to run is there.
 func TestReadmeCommands(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -70,6 +71,11 @@ func TestReadmeCommands(t *testing.T) {
 	for _, command := range []string{"go run ./examples/quickstart", "go test ./..."} {
 		if !strings.Contains(string(readme), command) {
 			t.Errorf("README.md does not say %q", command)
+		}
+	}
+	for _, path := range regexp.MustCompile(`(examples|\.ci|\.github)/[\w./-]*\w`).FindAllString(string(readme), -1) {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("README.md names %s, which is not there", path)
 		}
 	}
 }
