@@ -66,7 +66,7 @@ var modules = []permission{
 	{".", "golang.org/x/net/html", "plain text made from HTML"},
 	{".", "golang.org/x/net/publicsuffix", "lanes are sites, not host names"},
 	{".", "golang.org/x/time/rate", "limits for a lane"},
-	{".", "blitiri.com.ar/go/spf", "the doctor: does our address pass for this sender?"},
+	{"dkim/spf", "blitiri.com.ar/go/spf", "evaluating records: does our address pass for this sender?"},
 	{"report/...", "github.com/emersion/go-message", "reading bounces and complaints"},
 	{"report/...", "golang.org/x/net/html", "links and images in HTML that is tracked"},
 }

@@ -30,6 +30,17 @@ func TestTreeWalk(t *testing.T) {
 	}
 }
 
+// psd=n and psd=y end the walk (step 2 and 6).
+func TestTreeWalkStops(t *testing.T) {
+	for _, psd := range []string{"y", "n"} {
+		z := zone{text: "_dmarc.example.com v=DMARC1; p=none; psd=" + psd}
+		d, err := z.resolver().Discover(t.Context(), "mail.example.com")
+		if got := strings.Join(z.asked, " "); got != "_dmarc.mail.example.com _dmarc.example.com" || err != nil {
+			t.Errorf("psd=%s: asked for %s (%+v, %v)", psd, got, d, err)
+		}
+	}
+}
+
 // Which record applies (s. 4.10.1), and whose the domain is (s. 4.10.2).
 func TestDiscover(t *testing.T) {
 	for _, c := range []struct{ why, zone, domain, at, organization string }{
