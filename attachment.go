@@ -15,8 +15,8 @@ type Attachment struct {
 	// Name is the file name shown to the recipient, UTF-8.
 	Name string
 	// ContentType is a media type with its parameters. Empty: by the extension of Name, or else
-	// application/octet-stream. A message/rfc822 goes as it is (RFC 2046 s. 5.2.1), everything else
-	// in base64.
+	// application/octet-stream. Files go in base64, but a message/rfc822 as it is (RFC 2046 s. 5.2.1):
+	// with octets above 127 in it, the whole mail needs 8BITMIME.
 	ContentType string
 	// ContentID is the id for "cid:" links, without angle brackets. Empty: made from Name when Inline,
 	// with "_" for all but letters, digits, ".", "-" and "_", so that logo.png is cid:logo.png.

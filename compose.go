@@ -291,7 +291,9 @@ func (c *composer) part(i int, several bool) {
 // textPart writes one text as an entity.
 func (c *composer) textPart(t mediaType, text content) {
 	c.h.contentType(t)
-	c.h.param("charset", "utf-8")
+	if strings.HasPrefix(t.full, "text/") {
+		c.h.param("charset", "utf-8")
+	}
 	if c.m.Flowed && t.full == "text/plain" {
 		c.h.param("format", "flowed")
 	}

@@ -3,76 +3,8 @@ package postrider
 import (
 	"errors"
 	"fmt"
-	"net/url"
 	"strings"
 )
-
-// ErrInvalid says that a message is wrong in itself: to send it again without a change fails again.
-// Every error about a field of a Message wraps it.
-var ErrInvalid = errors.New("invalid message")
-
-// fieldError says which field of a message is wrong.
-type fieldError struct {
-	field string
-	err   error
-	// outside says that the message is not to blame, but a source that it reads.
-	outside bool
-}
-
-func (e *fieldError) Error() string { return "postrider: " + e.field + ": " + e.err.Error() }
-
-func (e *fieldError) Unwrap() []error {
-	if e.outside {
-		return []error{e.err}
-	}
-	return []error{ErrInvalid, e.err}
-}
-
-// problems collects what is wrong.
-type problems struct{ list []error }
-
-func (p *problems) add(field string, err error) {
-	if err != nil {
-		p.list = append(p.list, &fieldError{field: field, err: err})
-	}
-}
-
-func (p *problems) addf(field, format string, args ...any) { p.add(field, fmt.Errorf(format, args...)) }
-
-// all joins what is wrong, with the attachments that cannot be opened: a caller who mends a message
-// shall see everything at once.
-func (p *problems) all(m *Message) error {
-	p.list = append(p.list, m.probe(0)...)
-	return errors.Join(p.list...)
-}
-
-// probe opens the attachments from the given one on, to see which ones cannot be opened.
-func (m *Message) probe(from int) []error {
-	var list []error
-	for i := from; i < len(m.Attachments); i++ {
-		if m.Attachments[i].Open == nil {
-			continue
-		}
-		r, err := m.Attachments[i].Open()
-		if err != nil {
-			list = append(list, m.attachmentError(i, err))
-		} else if r != nil {
-			r.Close()
-		}
-	}
-	return list
-}
-
-// attachmentError names the attachment that failed. Only a wrong Size is the message's own fault.
-func (m *Message) attachmentError(i int, err error) error {
-	a := &m.Attachments[i]
-	var size errSize
-	return &fieldError{
-		field:   fmt.Sprintf("Attachments[%d] %q", i, a.Name),
-		err:     err,
-		outside: !errors.As(err, &size) || size.want != a.Size,
-	}
-}
 
 // facts are what the check found out and the composer needs.
 type facts struct {
@@ -198,74 +130,6 @@ func (m *Message) checkAddresses(p *problems, f *facts) {
 	}
 }
 
-func (m *Message) checkWishes(p *problems) {
-	if m.Unsubscribe != nil {
-		m.Unsubscribe.check(p)
-	}
-	switch m.AutoSubmitted {
-	case "", "auto-generated", "auto-replied", "auto-notified":
-	default:
-		p.addf("AutoSubmitted", "%q is none of auto-generated, auto-replied, auto-notified", m.AutoSubmitted)
-	}
-	switch m.Importance {
-	case "", "high", "normal", "low":
-	default:
-		p.addf("Importance", "%q is none of high, normal, low", m.Importance)
-	}
-	if m.FeedbackID != "" {
-		for i := 0; i < len(m.FeedbackID); i++ {
-			if c := m.FeedbackID[i]; c <= ' ' || c > '~' {
-				p.addf("FeedbackID", "%q is not allowed there", c)
-				break
-			}
-		}
-		if strings.Count(m.FeedbackID, ":") > 3 || strings.HasSuffix(m.FeedbackID, ":") || len(m.FeedbackID) > 500 {
-			p.addf("FeedbackID", "want up to three identifiers and the sender's, with colons between them")
-		}
-	}
-}
-
-// check holds RFC 8058 s. 3.1 and RFC 2369 s. 2.
-func (u *Unsubscribe) check(p *problems) {
-	const field = "Unsubscribe"
-	if u.URL == "" && u.Mailto == "" {
-		p.addf(field, "neither URL nor Mailto")
-	}
-	if u.URL != "" {
-		switch parsed, err := url.Parse(u.URL); {
-		case checkURI(u.URL) != nil:
-			p.add(field+".URL", checkURI(u.URL))
-		case err != nil:
-			p.add(field+".URL", err)
-		case parsed.Scheme != "https" || parsed.Host == "":
-			p.addf(field+".URL", "%q: receivers POST to https URLs only (RFC 8058 s. 3.1)", u.URL)
-		}
-	}
-	switch {
-	case u.Mailto == "":
-	case len(u.Mailto) > 7 && strings.EqualFold(u.Mailto[:7], "mailto:"):
-		p.add(field+".Mailto", checkURI(u.Mailto))
-	default:
-		if _, utf8, err := parseAddress(u.Mailto); err != nil {
-			p.add(field+".Mailto", err)
-		} else if utf8 {
-			p.addf(field+".Mailto", "%q: write a mailto URI for it", u.Mailto)
-		}
-	}
-}
-
-func checkURI(s string) error {
-	if len(s) > lineMax-50 {
-		return fmt.Errorf("URI of %d octets", len(s))
-	}
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte(`<>"\^{}|`+"`", c) >= 0 {
-			return fmt.Errorf("%q must be percent-encoded in a URI", c)
-		}
-	}
-	return nil
-}
-
 func (m *Message) checkContent(p *problems, f *facts) {
 	text := func(field, s string) content {
 		c := scan(s, m.EightBit)
@@ -305,25 +169,6 @@ func (m *Message) checkContent(p *problems, f *facts) {
 		f.parts = append(f.parts, part{media, text(field, a.Content)})
 		f.forms++
 	}
-}
-
-// checkCalendar sees to it that the method parameter is the METHOD of the object (RFC 6047 s. 2.4):
-// without that, or when they differ, readers show a file and no invitation.
-func checkCalendar(method, content string) error {
-	for line := range strings.Lines(content) {
-		name, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
-		if !ok || !strings.EqualFold(name, "METHOD") {
-			continue
-		}
-		if !strings.EqualFold(value, method) {
-			return fmt.Errorf("the calendar has METHOD:%s, its content type method=%s", value, method)
-		}
-		return nil
-	}
-	if method != "" {
-		return fmt.Errorf("the content type has method=%s, the calendar none", method)
-	}
-	return nil
 }
 
 func (m *Message) checkAttachments(p *problems, f *facts) {

@@ -55,44 +55,6 @@ func (c *composer) header() {
 	h.plain("MIME-Version", "1.0")
 }
 
-// wishes are the fields that tell programs what to do with the message.
-func (c *composer) wishes() {
-	m, h := c.m, &c.h
-	if u := m.Unsubscribe; u != nil {
-		h.begin("List-Unsubscribe")
-		switch { // the best way first (RFC 2369 s. 3.2 and 4)
-		case u.Mailto == "":
-			h.word("<"+u.URL+">", "")
-		case u.URL == "":
-			h.word("<"+mailtoURI(u.Mailto)+">", "")
-		default:
-			h.word("<"+u.URL+">", ",")
-			h.word("<"+mailtoURI(u.Mailto)+">", "")
-		}
-		h.end()
-		if u.URL != "" {
-			h.plain("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
-		}
-	}
-	if m.AutoSubmitted != "" {
-		h.plain("Auto-Submitted", m.AutoSubmitted)
-	}
-	if m.FeedbackID != "" {
-		h.plain("Feedback-ID", m.FeedbackID)
-	}
-	if m.Importance != "" {
-		h.plain("Importance", m.Importance)
-		h.plain("X-Priority", xPriority[m.Importance]) // what programs read that do not know Importance
-	}
-	if m.ReadReceipt != (Address{}) {
-		h.begin("Disposition-Notification-To")
-		h.address(&m.ReadReceipt, "")
-		h.end()
-	}
-}
-
-var xPriority = map[string]string{"high": "1", "normal": "3", "low": "5"}
-
 // structuredFields are fields of Message.Header that are no text: programs read them, and an encoded
 // word in them would be wrong.
 var structuredFields = map[string]bool{
@@ -108,22 +70,4 @@ func appendDate(b []byte, t time.Time) []byte {
 		t = t.UTC()
 	}
 	return t.AppendFormat(b, "Mon, 02 Jan 2006 15:04:05 -0700")
-}
-
-// mailtoURI makes a URI of an address, and leaves one as it is (RFC 6068).
-func mailtoURI(s string) string {
-	if len(s) > 7 && strings.EqualFold(s[:7], "mailto:") {
-		return s
-	}
-	spec, _, _ := parseAddress(s)
-	at := strings.LastIndexByte(spec, '@')
-	uri := append(make([]byte, 0, len(spec)+20), "mailto:"...)
-	for i := range at {
-		if c := spec[i]; isIDChar(rune(c)) || strings.IndexByte("!$*+~", c) >= 0 {
-			uri = append(uri, c)
-		} else {
-			uri = append(uri, '%', upperHex[c>>4], upperHex[c&15])
-		}
-	}
-	return string(append(uri, spec[at:]...))
 }
