@@ -203,7 +203,7 @@ func (c *Client) deliver(ctx context.Context, e *smtp.Envelope, m mailing) (*Rec
 
 // attempt lets the transport deliver, and sees to it that every recipient has a result.
 func (c *Client) attempt(ctx context.Context, e *smtp.Envelope) []smtp.Result {
-	results := c.transport().Deliver(ctx, e)
+	results := c.transport().Deliver(context.WithValue(ctx, noticeKey{}, c), e)
 	if len(results) != len(e.To) {
 		// A fate that was not told is not known: the mail may be on its way.
 		results = smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients",
@@ -219,7 +219,7 @@ func (c *Client) transport() Transport {
 	return &c.direct
 }
 
-// record tells the sink. A sink that fails never turns a success into a failure: it is logged.
+// record tells the sink what became of the recipients.
 func (c *Client) record(ctx context.Context, m mailing, results []smtp.Result) {
 	if c.Events == nil {
 		return
@@ -228,8 +228,18 @@ func (c *Client) record(ctx context.Context, m mailing, results []smtp.Result) {
 	for i, r := range results {
 		events[i] = resultEvent(m, r)
 	}
+	c.tell(ctx, events...)
+}
+
+// tell gives events to the sink. A sink that fails never turns a success into a failure: it is logged.
+func (c *Client) tell(ctx context.Context, events ...Event) {
+	for i := range events {
+		if events[i].Time.IsZero() {
+			events[i].Time = time.Now()
+		}
+	}
 	if err := c.Events.Record(context.WithoutCancel(ctx), events...); err != nil && c.Log != nil {
-		c.Log.ErrorContext(ctx, "events were not recorded", "message-id", m.messageID, "error", err)
+		c.Log.ErrorContext(ctx, "events were not recorded", "message-id", events[0].MessageID, "error", err)
 	}
 }
 

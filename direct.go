@@ -11,9 +11,6 @@ import (
 	"sync"
 
 	"github.com/postrider/postrider/mx"
-	"github.com/postrider/postrider/mx/dane"
-	"github.com/postrider/postrider/mx/memory"
-	"github.com/postrider/postrider/mx/mtasts"
 	"github.com/postrider/postrider/mx/tlsrpt"
 	"github.com/postrider/postrider/smtp"
 )
@@ -31,9 +28,11 @@ type Direct struct {
 	Hello string
 	// Router finds the hosts and says what TLS they are held to. Nil: a router over /etc/resolv.conf with
 	// DANE (where a validating resolver is trusted), MTA-STS, and a memory by which a host that took TLS
-	// once is not served in plaintext later; both forget at the end of the program. To keep what they know, give a
-	// Router whose policies have files.
+	// once is not served in plaintext later.
 	Router *mx.Router
+	// State is a folder in which the policies of that default router keep what they know of domains, so that
+	// a restart forgets no promise. One process uses it at a time. Empty: they forget at the end of the program.
+	State string
 	// TLS is the base of the TLS configuration. Nil: the system's roots, used where a policy
 	// demands a valid certificate.
 	TLS *tls.Config
@@ -56,20 +55,11 @@ const (
 func (d *Direct) init() {
 	d.router, d.pool = d.Router, d.Pool
 	if d.router == nil {
-		d.router = &mx.Router{Policies: policies(d.TLS)}
+		d.router = &mx.Router{Policies: policies(d.TLS, d.State)}
 	}
 	if d.pool == nil {
 		d.pool = &smtp.Pool{Hello: d.Hello}
 	}
-}
-
-// policies are what a route is held to unless the caller says otherwise; base holds the trusted authorities.
-func policies(base *tls.Config) []mx.Policy {
-	seen := &memory.Policy{Level: mx.Encrypted}
-	if base != nil {
-		seen.Roots = base.RootCAs
-	}
-	return []mx.Policy{&dane.Policy{}, &mtasts.Policy{TLS: base}, seen}
 }
 
 // Deliver finds the way to each domain of the recipients and delivers there.

@@ -326,3 +326,37 @@ func TestDirectCancel(t *testing.T) {
 		}
 	})
 }
+
+// Without a trusted resolver DANE protects nothing; an event says so, once.
+func TestDirectNoticesInertDANE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newInternet(t, map[string]*smtptest.Server{"192.0.2.1": {}, "192.0.2.2": {}})
+		var events sink
+		client := n.client(t)
+		client.Events = &events
+		d := client.Transport.(*postrider.Direct)
+		// The policies of a zero Direct, over the zone of this test.
+		opened, err := postrider.Open("direct://")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Router.Policies = opened.Transport.(*postrider.Direct).Router.Policies[:1]
+		for range 2 {
+			if _, err := client.Send(t.Context(), hello("bob@example.org", "bob@other.example")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		notices := 0
+		for _, e := range events.events {
+			if e.Type == postrider.EventNotice {
+				notices++
+				if !strings.Contains(e.Reason, "DANE") || e.Time.IsZero() {
+					t.Errorf("%+v", e)
+				}
+			}
+		}
+		if notices != 1 {
+			t.Errorf("%d notices: %+v", notices, events.events)
+		}
+	})
+}

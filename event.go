@@ -25,6 +25,9 @@ const (
 	EventBounced   EventType = "bounced"
 	EventExpired   EventType = "expired"
 	EventCancelled EventType = "cancelled"
+	// EventNotice is about no recipient: its Reason tells the operator something that should be seen to, such
+	// as that no resolver is trusted, so that DANE protects nothing.
+	EventNotice EventType = "notice"
 	// EventHeld is never told to a Sink: Status says it of mail that waits for a person.
 	EventHeld EventType = "held"
 )

@@ -36,6 +36,7 @@ import (
 //	timeout=30s                       the longest wait for the server at any step
 //	tls=required|opportunistic|none   (smtp, lmtp) how much TLS is demanded
 //	resolver=ADDRESS:PORT             the DNS server
+//	state=FOLDER                      (direct) where what domains promised is kept over restarts
 //	trust-ad=true                     (direct) its AD bit is believed, for DANE
 //	port=25                           (direct) the port of all hosts
 //	allow=loopback, allow=private     (direct) addresses that are not on the public Internet; may be given again
@@ -173,7 +174,7 @@ func openDirect(u *url.URL, p *parameters) Transport {
 		p.fail("direct:// takes no host, user or path")
 	}
 	d := &Direct{TLS: p.tlsConfig(), Pool: &smtp.Pool{Hello: p.one("hello"), Timeouts: p.timeouts()}}
-	d.Router = &mx.Router{TrustAD: p.flag("trust-ad"), Allow: p.allow(), Policies: policies(d.TLS)}
+	d.Router = &mx.Router{TrustAD: p.flag("trust-ad"), Allow: p.allow(), Policies: policies(d.TLS, p.one("state"))}
 	if s := p.one("port"); s != "" {
 		d.Router.Port = p.port("port", s)
 	}
