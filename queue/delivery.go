@@ -4,14 +4,66 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 )
 
 // delivery is one call of the Handler, from Open to Settle.
 type delivery struct {
 	*run
-	token string
 	items []Item
+
+	mu    sync.Mutex
+	holds map[ID]hold
+}
+
+// hold is how a delivery holds an item. The token changes if the lease lapses while the Store is out of order, and this
+// worker claims the item again.
+type hold struct {
+	token   string
+	again   *Item // as it was claimed again
+	settled string
+}
+
+func (d *delivery) token(id ID) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.holds[id].token
+}
+
+// retoken notes that an item was claimed again.
+func (d *delivery) retoken(i *Item, token string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.holds[i.ID]
+	h.token, h.again = token, i
+	d.holds[i.ID] = h
+}
+
+// settled notes that an item was settled under that token.
+func (d *delivery) settled(id ID, token string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.holds[id]
+	h.settled = token
+	d.holds[id] = h
+}
+
+// left are the items that were claimed again after they were settled: they are due for another delivery.
+func (d *delivery) left() map[string][]Item {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var left map[string][]Item
+	for _, i := range d.items {
+		if h := d.holds[i.ID]; h.again != nil && h.settled != "" && h.settled != h.token {
+			if left == nil {
+				left = map[string][]Item{}
+			}
+			left[h.token] = append(left[h.token], *h.again)
+		}
+	}
+	return left
 }
 
 // work delivers the items, settles them, and says how the lane fared.
@@ -109,7 +161,7 @@ func (d *delivery) settleAll(o Outcome) {
 func (d *delivery) settle(outcomes []Outcome) {
 	var trouble pause
 	for {
-		lost, err := d.Store.Settle(d.store, Settlement{Now: wall(), Token: d.token, Outcomes: outcomes})
+		lost, err := d.trySettle(d.store, outcomes, true)
 		if err == nil {
 			if len(lost) > 0 && trouble.times == 0 && d.Log != nil {
 				d.Log.Warn("queue: another worker has taken items of a lapsed lease", "items", lost)
@@ -124,6 +176,40 @@ func (d *delivery) settle(outcomes []Outcome) {
 	}
 }
 
+// trySettle settles outcomes, each under the token that its item has now. Final ones are the last of this delivery.
+func (d *delivery) trySettle(ctx context.Context, outcomes []Outcome, final bool) (lost []ID, err error) {
+	for len(outcomes) > 0 {
+		token := d.token(outcomes[0].ID)
+		var now, later []Outcome
+		for _, o := range outcomes {
+			if d.token(o.ID) == token {
+				now = append(now, o)
+			} else {
+				later = append(later, o)
+			}
+		}
+		gone, err := d.Store.Settle(ctx, Settlement{Now: wall(), Token: token, Outcomes: now})
+		if err != nil {
+			return lost, err
+		}
+		for _, o := range now {
+			if final && !slices.Contains(gone, o.ID) {
+				d.settled(o.ID, token)
+			}
+		}
+		for _, id := range gone {
+			if d.token(id) == token {
+				lost = append(lost, id)
+				continue
+			}
+			// Claimed again by this worker meanwhile.
+			later = append(later, now[slices.IndexFunc(now, func(o Outcome) bool { return o.ID == id })])
+		}
+		outcomes = later
+	}
+	return lost, nil
+}
+
 // keepLease extends the lease as long as the delivery takes; it cancels a delivery whose items are another's.
 func (d *delivery) keepLease(cancel func()) (stop func()) {
 	ctx, end := context.WithCancel(d.store)
@@ -136,7 +222,7 @@ func (d *delivery) keepLease(cancel func()) (stop func()) {
 			for n, i := range d.items {
 				outcomes[n] = Outcome{ID: i.ID, State: Leased, Due: now.Add(d.lease())}
 			}
-			lost, err := d.Store.Settle(ctx, Settlement{Now: now, Token: d.token, Outcomes: outcomes})
+			lost, err := d.trySettle(ctx, outcomes, false)
 			switch {
 			case ctx.Err() != nil:
 			case err != nil:

@@ -63,6 +63,7 @@ type run struct {
 	lanes   *lanes
 	active  int // deliveries that run
 	claims  int
+	inHand  map[ID]*delivery
 	done    chan finished
 	outbox  chan struct{} // something may be in it
 	hungry  bool          // a claim may give something
@@ -80,7 +81,7 @@ type run struct {
 
 // finished is the end of a delivery.
 type finished struct {
-	lane   string
+	d      *delivery
 	signal signal
 	tried  bool
 }
@@ -93,7 +94,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		return errors.New("queue: Runner needs a Store and a Handler")
 	}
 	x := &run{Runner: r, stop: ctx, lanes: newLanes(r.LaneInitial, r.LaneMax), hungry: true,
-		done: make(chan finished, 64), outbox: make(chan struct{}, 1)}
+		inHand: map[ID]*delivery{}, done: make(chan finished, 64), outbox: make(chan struct{}, 1)}
 	var end context.CancelFunc
 	x.store, end = context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -210,16 +211,33 @@ func (x *run) claimWith(r ClaimRequest, now time.Time) (groups int, err error) {
 	for size := 0; len(l.Items) > 0; l.Items = l.Items[size:] {
 		size = groupLen(l.Items, r.Group)
 		groups++
-		x.active++
-		lane := l.Items[0].Lane
-		x.lanes.start(lane, now)
-		d := &delivery{run: x, token: l.Token, items: l.Items[:size:size]}
-		go func() {
-			signal, tried := d.work()
-			x.done <- finished{lane, signal, tried}
-		}()
+		x.begin(l.Items[:size:size], l.Token, now)
 	}
 	return groups, nil
+}
+
+// begin starts the delivery of a group. Items that a delivery of ours still has in hand, since the Store was out of
+// order and their lease lapsed, only change their token: they are not delivered twice.
+func (x *run) begin(items []Item, token string, now time.Time) {
+	d := &delivery{run: x, holds: make(map[ID]hold, len(items))}
+	for n, i := range items {
+		if other := x.inHand[i.ID]; other != nil {
+			other.retoken(&items[n], token)
+			continue
+		}
+		x.inHand[i.ID] = d
+		d.holds[i.ID] = hold{token: token}
+		d.items = append(d.items, i)
+	}
+	if len(d.items) == 0 {
+		return
+	}
+	x.active++
+	x.lanes.start(d.items[0].Lane, now)
+	go func() {
+		signal, tried := d.work()
+		x.done <- finished{d, signal, tried}
+	}()
 }
 
 // groupLen is the length of the first group.
@@ -291,7 +309,15 @@ func (x *run) poll() time.Duration {
 // finish takes in the end of a delivery.
 func (x *run) finish(f finished, now time.Time) {
 	x.active--
-	if x.lanes.finish(f.lane, f.signal, f.tried, now) || x.full {
+	for _, i := range f.d.items {
+		delete(x.inHand, i.ID)
+	}
+	for token, items := range f.d.left() {
+		if x.stop.Err() == nil {
+			x.begin(items, token, now)
+		}
+	}
+	if x.lanes.finish(f.d.items[0].Lane, f.signal, f.tried, now) || x.full {
 		x.hungry = true
 	}
 	x.nudge()
