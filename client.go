@@ -118,6 +118,9 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
 // changed but that Bcc fields are removed, and Date and Message-ID are added where they are missing
 // (RFC 6409 s. 8). Errors are those of Send.
 func (c *Client) SendRaw(ctx context.Context, from string, to []string, message io.Reader) (*Receipt, error) {
+	if message == nil {
+		return nil, fmt.Errorf("%w: no message", ErrInvalid)
+	}
 	path, recipients, utf8, err := rawPath(from, to)
 	if err != nil {
 		return nil, err
@@ -146,6 +149,9 @@ func (c *Client) filtered(ctx context.Context, m *Message) (*Message, error) {
 	}
 	m = m.clone()
 	for _, f := range c.Filters {
+		if f == nil {
+			continue
+		}
 		if err := f(ctx, m); err != nil {
 			return nil, fmt.Errorf("postrider: filter: %w", err)
 		}
@@ -205,11 +211,15 @@ func (c *Client) deliver(ctx context.Context, e *smtp.Envelope, m mailing) (*Rec
 func (c *Client) attempt(ctx context.Context, e *smtp.Envelope) []smtp.Result {
 	results := c.transport().Deliver(context.WithValue(ctx, noticeKey{}, c), e)
 	if len(results) != len(e.To) {
-		// A fate that was not told is not known: the mail may be on its way.
-		results = smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients",
-			smtp.ErrUnsure, len(results), len(e.To)))
+		results = miscounted(e, len(results))
 	}
 	return results
+}
+
+// miscounted is what a transport that breaks its contract leaves: a fate that was not told is not known, for
+// the mail may be on its way.
+func miscounted(e *smtp.Envelope, n int) []smtp.Result {
+	return smtp.Failed(e, smtp.PhaseFinal, "", fmt.Errorf("%w: the transport returned %d results for %d recipients", smtp.ErrUnsure, n, len(e.To)))
 }
 
 func (c *Client) transport() Transport {

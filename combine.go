@@ -52,7 +52,16 @@ func deliverInOrder(ctx context.Context, transports []Transport, first int, e *s
 			break
 		}
 		var next []int
-		for j, r := range transports[(first+i)%len(transports)].Deliver(ctx, portion(e, open)) {
+		t := transports[(first+i)%len(transports)]
+		if t == nil {
+			continue
+		}
+		asked := portion(e, open)
+		answers := t.Deliver(ctx, asked)
+		if len(answers) != len(asked.To) {
+			answers = miscounted(asked, len(answers))
+		}
+		for j, r := range answers {
 			at := open[j]
 			if i > 0 && r.Err != nil {
 				r.Err = fmt.Errorf("%w (after: %w)", r.Err, results[at].Err)

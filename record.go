@@ -2,6 +2,7 @@ package postrider
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/mail"
 	"slices"
@@ -62,6 +63,9 @@ func (r *Record) Deliver(ctx context.Context, e *smtp.Envelope) []smtp.Result {
 }
 
 func readAll(e *smtp.Envelope) ([]byte, error) {
+	if e.Open == nil {
+		return nil, errors.New("the envelope has no message")
+	}
 	source, err := e.Open()
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package postrider
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"sync"
 
@@ -37,6 +38,9 @@ type Relay struct {
 // Deliver hands the envelope to the server.
 func (r *Relay) Deliver(ctx context.Context, e *smtp.Envelope) []smtp.Result {
 	r.once.Do(r.init)
+	if r.Host == "" { // an empty host would mean this machine to the dialer
+		return smtp.Failed(e, smtp.PhaseLocal, "", errors.New("Relay.Host is empty"))
+	}
 	return r.pool.Deliver(ctx, &r.to, e)
 }
 
