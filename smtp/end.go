@@ -55,6 +55,9 @@ func (s *session) lost(err error) error {
 
 // quit ends an idle session politely. Nothing waits for it.
 func (s *session) quit() {
+	if s.quitting || s.err != nil {
+		return
+	}
 	s.retired, s.quitting = true, true
 	if s.idle != nil {
 		s.idle.Stop()

@@ -135,6 +135,27 @@ func TestCloseBeforeRetry(t *testing.T) {
 	})
 }
 
+// TestResetRefused has a server that does not leave a failed transaction: the next mail shall not suffer.
+func TestResetRefused(t *testing.T) {
+	for _, extensions := range [][]string{{}, {"PIPELINING"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, &smtptest.Server{Extensions: extensions, Replies: map[string]string{"RSET": "500 what?"},
+				Refuse: map[string]string{"no@b.test": "550 5.1.1 no"}})
+			defer w.Close()
+			to := &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext}
+			if got := fates(w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, "no@b.test"))); !strings.HasPrefix(got, "no rcpt permanent") {
+				t.Error(got)
+			}
+			if got := fates(w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, "b@b.test"))); got != "b final ok 250 accepted\n" {
+				t.Error(got)
+			}
+			if err := w.pool.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestControls has addresses and parameters that would be commands or headers elsewhere.
 func TestControls(t *testing.T) {
 	const evil = "x\r\nRCPT TO:<evil@b.test>"

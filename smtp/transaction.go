@@ -79,15 +79,16 @@ type transaction struct {
 	detached   bool // the caller has gone; replies are only counted
 
 	// receiving
-	answered int
-	mailErr  error // MAIL was refused
-	ignored  bool  // the refusal of MAIL was overlooked, see mailReply
-	fates    []fate
-	accepted int
-	finals   int // final replies received
-	lastCode int
-	text     int // octets of reply text kept
-	failed   bool
+	answered    int
+	mailErr     error // MAIL was refused
+	resetFailed bool
+	ignored     bool // the refusal of MAIL was overlooked, see mailReply
+	fates       []fate
+	accepted    int
+	finals      int // final replies received
+	lastCode    int
+	text        int // octets of reply text kept
+	failed      bool
 
 	speaksOfPipelining bool
 
@@ -221,7 +222,8 @@ func (t *transaction) take(r *replyReader) error {
 	t.lastCode = r.code
 	t.speaksOfPipelining = t.speaksOfPipelining || speaksOfPipelining(r)
 	switch p {
-	case "": // RSET: its failure changes nothing
+	case "": // RSET: its failure changes nothing by itself
+		t.resetFailed = r.class() != 2
 		return nil
 	case PhaseMail:
 		return t.mailReply(r)
@@ -247,6 +249,11 @@ func (t *transaction) mailReply(r *replyReader) error {
 		return nil
 	}
 	reply, err := t.refusal(PhaseMail, r)
+	if t.resetFailed && r.code == 503 && !t.sent() {
+		// "Nested MAIL", for the server would not leave the last transaction. This mail can do nothing for it.
+		t.again, t.cause = true, err
+		return errMishandled
+	}
 	t.mailErr = err
 	t.decideAll(PhaseMail, reply, err)
 	return nil

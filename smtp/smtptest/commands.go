@@ -14,7 +14,7 @@ func (s *session) command(line string) {
 	verb, rest, _ := strings.Cut(line, " ")
 	verb = strings.ToUpper(verb)
 	if s.r.Buffered() > 0 {
-		if !s.srv.has("PIPELINING") && verb != "BDAT" {
+		if !s.offered("PIPELINING") && verb != "BDAT" {
 			s.violation("more octets after %.80q, but PIPELINING was not offered", line)
 		} else if last[verb] {
 			s.violation("more octets after %.80q, which must be the last of its group (RFC 2920 s. 3.1)", line)
@@ -64,7 +64,7 @@ func (s *session) helo(verb, name string) (string, func()) {
 			reply += "\n250 " + keyword
 		}
 	}
-	return reply, func() { s.hello, s.transaction = name, transaction{} }
+	return reply, func() { s.hello, s.esmtp, s.transaction = name, verb != "HELO", transaction{} }
 }
 
 // offers are the keywords for this connection, as it is now.
@@ -85,7 +85,11 @@ func (s *session) offers() []string {
 	return offers
 }
 
+// offered says whether the client has been told of an extension.
 func (s *session) offered(keyword string) bool {
+	if !s.esmtp {
+		return false
+	}
 	for _, e := range s.offers() {
 		if k, _, _ := strings.Cut(e, " "); strings.EqualFold(k, keyword) {
 			return true
@@ -167,6 +171,9 @@ func (s *session) rcpt(rest string) (string, func()) {
 
 // limit reads a value of LIMITS (RFC 9422), 0 when there is none.
 func (s *session) limit(name string) int {
+	if !s.esmtp {
+		return 0
+	}
 	for field := range strings.FieldsSeq(s.srv.ext["LIMITS"]) {
 		if value, ok := strings.CutPrefix(field, name+"="); ok {
 			n, _ := strconv.Atoi(value)

@@ -86,7 +86,7 @@ func (s *session) bdat(line, rest string) {
 		s.done = true // cut off: there is no message
 		return
 	}
-	if !s.srv.has("PIPELINING") && s.r.Buffered() > 0 {
+	if !s.offered("PIPELINING") && s.r.Buffered() > 0 {
 		s.violation("more octets after %.80q and its chunk, but PIPELINING was not offered", line)
 	}
 	switch {
@@ -105,7 +105,7 @@ func (s *session) bdat(line, rest string) {
 
 func (s *session) bdatRefusal(line string) string {
 	switch {
-	case !s.srv.has("CHUNKING"):
+	case !s.offered("CHUNKING"):
 		s.violation("%.80q, but CHUNKING was not offered", line)
 		return "502 5.5.1 no BDAT"
 	case s.broken != "":

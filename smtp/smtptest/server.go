@@ -55,7 +55,8 @@ type Server struct {
 	//
 	// "" lets the server answer by itself. A reply of class 2 or 3 lets the command take effect with
 	// that text, any other lets it fail. Lines are parted by "\n"; codes may be given on
-	// each line or only on the first. [Drop] closes the connection, [Hang] never answers.
+	// each line or only on the first. [Drop] closes the connection, [Hang] never answers; after a 421 the
+	// server closes, as RFC 5321 s. 3.8 demands. It is called by several connections at once.
 	// It runs on the goroutine of the connection: one that sleeps delays the reply.
 	Reply func(verb, line string) string
 	// Refuse gives replies for recipients, by address. Replies gives replies for a verb

@@ -25,6 +25,7 @@ type session struct {
 	done     bool
 
 	hello string
+	esmtp bool // by EHLO or LHLO
 	user  string
 	mails int
 	transaction
@@ -161,6 +162,9 @@ func (s *session) step(verb, line string, own func() (reply string, effect func(
 		if effect != nil && (reply[0] == '2' || reply[0] == '3') {
 			effect()
 		}
+		if strings.HasPrefix(reply, "421") { // RFC 5321 s. 3.8: the server closes
+			s.done = true
+		}
 	}
 }
 
@@ -253,7 +257,7 @@ func (s *session) handshake() bool {
 	}
 	state := c.ConnectionState()
 	s.conn, s.tls = c, &state
-	s.hello, s.user, s.transaction = "", "", transaction{}
+	s.hello, s.esmtp, s.user, s.transaction = "", false, "", transaction{}
 	s.r.Reset(source{s})
 	s.answered = false // the handshake's own turns are TLS's
 	return true

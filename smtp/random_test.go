@@ -1,0 +1,251 @@
+package smtp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
+)
+
+// A random history: several callers send mail to one recipient or more, some alike and some not, some
+// that fail or are given up, to a server that refuses, hangs up, falls silent and lies by chance, over
+// connections that break. Whatever happens, each mail must have the fate that its result says, and come
+// to nobody it was not meant for.
+
+var (
+	randomSeed = flag.Uint64("random.seed", 0, "run only the history of this seed")
+	randomRuns = flag.Uint64("random.runs", 400, "how many random histories are run")
+)
+
+func TestRandom(t *testing.T) {
+	if *randomSeed != 0 {
+		synctest.Test(t, func(t *testing.T) { newHistory(t, *randomSeed).run() })
+		return
+	}
+	total := map[string]int{}
+	for seed := uint64(1); seed <= *randomRuns && !t.Failed(); seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHistory(t, seed)
+			h.run()
+			for fate, n := range h.count {
+				total[fate] += n
+			}
+		})
+	}
+	t.Logf("fates: %v", total)
+	for _, fate := range []string{"delivered", "failed", "unsure"} {
+		if *randomRuns >= 400 && total[fate] < 100 {
+			t.Errorf("only %d %s: the histories are not as varied as they should be", total[fate], fate)
+		}
+	}
+}
+
+type history struct {
+	t      *testing.T
+	seed   uint64
+	server *smtptest.Server
+	pool   *smtp.Pool
+	to     *smtp.Server
+
+	mu    sync.Mutex
+	rand  *rand.Rand
+	mails []*mail
+	count map[string]int
+}
+
+type mail struct {
+	id       string
+	envelope *smtp.Envelope
+	body     string
+	broken   bool // the source fails
+	ctx      context.Context
+	cancel   context.CancelFunc
+	results  []smtp.Result
+}
+
+func newHistory(t *testing.T, seed uint64) *history {
+	h := &history{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}}
+	all := []string{"PIPELINING", "CHUNKING", "8BITMIME", "SIZE", "ENHANCEDSTATUSCODES", "DSN"}
+	extensions := []string{}
+	for _, e := range all {
+		if h.chance(0.75) {
+			extensions = append(extensions, e)
+		}
+	}
+	if h.chance(0.2) {
+		extensions = append(extensions, fmt.Sprintf("LIMITS RCPTMAX=%d MAILMAX=%d", 1+h.n(3), 1+h.n(4)))
+	}
+	h.server = &smtptest.Server{Listener: smtptest.NewPipe(), Extensions: extensions, LMTP: h.chance(0.2), Record: true, Reply: h.reply()}
+	h.pool = &smtp.Pool{Hello: "client.example.test", MaxConns: 1 + h.n(3), InFlight: 1 + h.n(6), MaxMessages: 1 + h.n(20)}
+	faults := h.chance(0.4)
+	dial := smtptest.Link{Delay: time.Duration(h.n(3)) * 10 * time.Millisecond, Segment: h.n(2) * (1 + h.n(100))}.Dial(h.server.Dial)
+	h.pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err == nil && faults && h.chance(0.6) {
+			kind := []smtptest.FaultKind{smtptest.Cut, smtptest.Vanish, smtptest.Stall}[h.n(3)]
+			c = smtptest.Fault{Kind: kind, Sent: h.chance(0.5), At: int64(h.n(1500))}.Conn(c)
+		}
+		return c, err
+	}
+	h.to = &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext, LMTP: h.server.LMTP}
+	for range 1 + h.n(8) {
+		h.mails = append(h.mails, h.mail())
+	}
+	return h
+}
+
+// chance and n are for one goroutine at a time, as a bubble that waits for nothing has it mostly; the lock
+// is for the rest.
+func (h *history) chance(p float64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rand.Float64() < p
+}
+
+func (h *history) n(n int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.rand.IntN(n)
+}
+
+// reply is a server in a mood.
+func (h *history) reply() func(verb, line string) string {
+	mood := []float64{0, 0.02, 0.1, 0.3}[h.n(4)]
+	replies := []string{"450 4.2.0 later", "451 4.3.0 later", "452 4.5.3 too many", "550 5.1.1 no", "554 5.7.1 no", "503 5.5.1 bad sequence",
+		"421 4.3.2 closing", "250 2.0.0 whatever", smtptest.Drop, smtptest.Lose, smtptest.Hang, ""}
+	return func(verb, line string) string {
+		if !h.chance(mood) {
+			return ""
+		}
+		time.Sleep(time.Duration(h.n(100)) * time.Millisecond)
+		switch reply := replies[h.n(len(replies))]; {
+		case reply == "250 2.0.0 whatever" && (verb == "CONNECT" || verb == "DATA" || verb == "EHLO" || verb == "LHLO"):
+			return "354 what?" // nonsense, unless it is DATA
+		case verb == "QUIT", verb == "RSET" && len(reply) > 4, verb == "CONNECT" && reply == smtptest.Lose:
+			return ""
+		default:
+			return reply
+		}
+	}
+}
+
+func (h *history) mail() *mail {
+	m := &mail{id: fmt.Sprintf("<%d.%d@a.test>", h.seed, len(h.mails))}
+	lines := h.n(20)
+	if h.chance(0.05) {
+		lines = 6000 // more than is held in memory
+	}
+	m.body = "Message-ID: " + m.id + "\r\n\r\n" + strings.Repeat(".a line of the message, which is "+m.id+"\r\n", lines)
+	var to []string
+	for range 1 + h.n(3) {
+		to = append(to, fmt.Sprintf("r%d.%d@b.test", len(h.mails), len(to)))
+	}
+	m.envelope = envelope(fmt.Sprintf("sender%d@a.test", h.n(2)), m.body, to...)
+	if h.chance(0.2) {
+		m.envelope.Size = -1
+	}
+	if h.chance(0.1) {
+		m.broken = true
+		half := m.body[:h.n(len(m.body))]
+		m.envelope.Open = func() (io.ReadCloser, error) {
+			return io.NopCloser(io.MultiReader(strings.NewReader(half), iotest.ErrReader(errors.New("disk")))), nil
+		}
+	}
+	m.ctx, m.cancel = context.WithCancel(h.t.Context())
+	if h.chance(0.15) {
+		m.cancel()
+		m.ctx, m.cancel = context.WithTimeout(h.t.Context(), time.Duration(h.n(300))*time.Millisecond)
+	}
+	return m
+}
+
+func (h *history) run() {
+	h.server.Start()
+	defer time.Sleep(time.Second) // what is under way on the link arrives
+	defer h.server.Close()
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for _, m := range h.mails {
+		pause := time.Duration(h.n(4)*h.n(50)) * time.Millisecond
+		wg.Go(func() {
+			defer m.cancel()
+			time.Sleep(pause)
+			m.results = h.pool.Deliver(m.ctx, h.to, m.envelope)
+		})
+	}
+	wg.Wait()
+	if took := time.Since(begin); took > 4*time.Hour {
+		h.errorf("took %v", took)
+	}
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Hour)
+	defer cancel()
+	if err := h.pool.Close(ctx); err != nil {
+		h.errorf("Close: %v", err)
+	}
+	synctest.Wait()
+	for _, m := range h.mails {
+		h.judge(m)
+	}
+	for _, v := range h.server.Violations() {
+		h.errorf("the client broke the protocol: %s", v)
+	}
+}
+
+// judge compares what the results say with what the server has.
+func (h *history) judge(m *mail) {
+	copies := map[string]int{}
+	for _, got := range h.server.Messages() {
+		if !bytes.Contains(got.Data, []byte(m.id)) {
+			continue
+		}
+		if string(got.Data) != m.body {
+			h.errorf("%s: came as %d octets of %d", m.id, len(got.Data), len(m.body))
+		}
+		for _, to := range got.To {
+			copies[to]++
+			if !slices.ContainsFunc(m.envelope.To, func(r smtp.Recipient) bool { return r.Address == to }) {
+				h.errorf("%s: came to %s, who is none of its recipients", m.id, to)
+			}
+		}
+	}
+	for i, r := range m.results {
+		n, unsure := copies[r.Recipient], errors.Is(r.Err, smtp.ErrUnsure)
+		fate := "failed"
+		switch {
+		case r.Recipient != m.envelope.To[i].Address || r.Phase == "":
+			h.errorf("%s: result %d is %+v", m.id, i, r)
+		case unsure:
+			fate = "unsure"
+		case r.Err == nil:
+			fate = "delivered"
+		}
+		h.count[fate]++
+		if n > 1 || n == 0 && fate == "delivered" || n > 0 && fate == "failed" || m.broken && fate != "failed" {
+			h.errorf("%s: %s has %d copies, the result says %s: %v", m.id, r.Recipient, n, fate, r.Err)
+		}
+	}
+}
+
+func (h *history) errorf(format string, args ...any) {
+	h.t.Errorf("seed %d: "+format, append([]any{h.seed}, args...)...)
+	if !h.t.Failed() || h.server.Transcript() != "" && len(h.count) < 1000 {
+		h.count["told"]++
+		if h.count["told"] == 1 {
+			h.t.Logf("extensions %q\n%s", h.server.Extensions, h.server.Transcript())
+		}
+	}
+}
