@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -97,13 +98,13 @@ func scenario(t *testing.T, f *faulty) {
 	}), func(o *office) {
 		f.Store = o.Store
 		o.Store = f
-		o.Schedule.GiveUp = 12 * time.Hour
+		o.Poll = 10 * time.Minute
 		o.start()
 		o.put(queue.Batch{}, "first@a", "second@b", "third@a")
 		o.put(queue.Batch{Items: []queue.Item{{Expires: time.Now().Add(12 * time.Hour)}}}, "never@c")
 		o.put(queue.Batch{Items: []queue.Item{{Due: time.Now().Add(time.Hour)}}}, "later@a")
 		wait(24 * time.Hour)
-		o.equal("deliveries", got, map[string]int{"first@a": 1, "second@b": 1, "third@a": 1, "later@a": 1})
+		o.equal("deliveries", locked(&mu, func() map[string]int { return maps.Clone(got) }), map[string]int{"first@a": 1, "second@b": 1, "third@a": 1, "later@a": 1})
 		o.equal("ends", o.ends(t), map[string]queue.State{"first@a": queue.Delivered, "second@b": queue.Delivered,
 			"third@a": queue.Delivered, "later@a": queue.Delivered, "never@c": queue.Expired})
 		o.equal("items left", o.left(), 0)
@@ -161,18 +162,17 @@ func TestRunnerOutage(t *testing.T) {
 		for n := range 50 {
 			o.put(queue.Batch{}, fmt.Sprint(n, "@a"))
 		}
-		before := f.calls
+		calls := func() int { return locked(&f.mu, func() int { return f.calls }) }
+		before := calls()
 		wait(time.Hour)
-		if n := f.calls - before; n > 3600 {
+		if n := calls() - before; n > 3600 {
 			t.Errorf("%d calls of a broken store in an hour", n)
 		}
-		mu.Lock()
-		o.equal("deliveries meanwhile", len(got), 0)
-		mu.Unlock()
+		o.equal("deliveries meanwhile", locked(&mu, func() int { return len(got) }), 0)
 		set(false)
 		wait(time.Minute)
 		o.equal("ends", len(o.ends(t)), 50)
-		for to, n := range got {
+		for to, n := range locked(&mu, func() map[string]int { return maps.Clone(got) }) {
 			o.equal("deliveries to "+to, n, 1)
 		}
 	})
@@ -244,7 +244,7 @@ func TestRunnerGivenBack(t *testing.T) {
 		}
 		wait(10 * time.Second)
 		o.equal("ends", len(o.ends(t)), 40)
-		for to, n := range calls {
+		for to, n := range locked(&mu, func() map[string]int { return maps.Clone(calls) }) {
 			o.equal("calls for "+to, n, 50)
 		}
 	})

@@ -3,6 +3,8 @@ package queue_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -40,8 +42,8 @@ func TestRunnerSlowLanes(t *testing.T) {
 			o.put(queue.Batch{}, fmt.Sprint(n, "@good"))
 		}
 		wait(5 * time.Second)
-		o.equal("delivered meanwhile", len(took), 1001)
-		for to, d := range took {
+		o.equal("delivered meanwhile", locked(&mu, func() int { return len(took) }), 1001)
+		for to, d := range locked(&mu, func() map[string]time.Duration { return maps.Clone(took) }) {
 			if d > time.Second {
 				t.Fatalf("%s took %v", to, d)
 			}
@@ -115,6 +117,8 @@ func TestRunnerAdapts(t *testing.T) {
 		}
 		wait(time.Hour)
 		o.equal("delivered", len(o.ends(t)), 4000)
+		mu.Lock()
+		defer mu.Unlock()
 		if most <= 5 || most > limit+3 {
 			t.Errorf("up to %d at a time, of which %d are taken", most, limit)
 		}
@@ -147,7 +151,7 @@ func TestRunnerLaneGrows(t *testing.T) {
 				o.put(queue.Batch{}, fmt.Sprint(n, "@a"))
 			}
 			wait(10 * time.Minute)
-			o.equal("most at a time", most, c.want)
+			o.equal("most at a time", locked(&mu, func() int { return most }), c.want)
 		})
 	}
 }
@@ -173,18 +177,19 @@ func TestRunnerPriorities(t *testing.T) {
 			o.put(queue.Batch{Priority: queue.Urgent}, fmt.Sprint("urgent", n, "@a"))
 		}
 		wait(time.Second)
-		for _, d := range waited[queue.Urgent] {
+		for _, d := range locked(&mu, func() []time.Duration { return slices.Clone(waited[queue.Urgent]) }) {
 			if d > 200*time.Millisecond {
 				t.Errorf("urgent mail waited %v for a slot that is free every 100ms", d)
 			}
 		}
 		// More urgent mail than there is room for: bulk gets its part.
-		before := len(waited[queue.Bulk])
+		bulk := func() int { return len(waited[queue.Bulk]) }
+		before := locked(&mu, bulk)
 		for n := range 1000 {
 			o.put(queue.Batch{Priority: queue.Urgent}, fmt.Sprint("more", n, "@b"))
 		}
 		wait(5 * time.Second)
-		if n := len(waited[queue.Bulk]) - before; n < 20 || n > 200 {
+		if n := locked(&mu, bulk) - before; n < 20 || n > 200 {
 			t.Errorf("%d bulk deliveries beside 1000 urgent ones", n)
 		}
 	})
@@ -210,6 +215,8 @@ func TestRunnerTenants(t *testing.T) {
 		}
 		o.start()
 		wait(3*time.Second + 50*time.Millisecond)
+		mu.Lock()
+		defer mu.Unlock()
 		if n := count["small"]; n < count["big"]*8/10 {
 			t.Errorf("small got %d, big %d", n, count["big"])
 		}

@@ -192,3 +192,10 @@ func (r rottenReader) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// locked reads something that handlers write.
+func locked[T any](mu *sync.Mutex, read func() T) T {
+	mu.Lock()
+	defer mu.Unlock()
+	return read()
+}
