@@ -2,8 +2,11 @@
 // ratios count. It is a module of its own: who uses postrider does not download its peers.
 //
 //	content ─► each library builds the message ─► io.Discard
+//	message ─► each library sends it ─► loopback, or a link with 20 ms each way ─► the same server
 //
-//	go test -run xxx -bench Compose -benchmem    composing one message (RFC 5322, RFC 2045)
+//	go test -run xxx -bench Compose -benchmem        composing one message (RFC 5322, RFC 2045)
+//	go test -run xxx -bench Send -benchtime 3s       sending it (RFC 5321): round trips, rate, processor time
 //
-// Each case is built by its library in the way its documentation shows.
+// Each case is built by its library in the way its documentation shows. Tests make sure that the work is
+// the same: every library writes the same parts, and the same mail arrives.
 package benchmark
