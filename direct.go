@@ -55,7 +55,8 @@ const (
 func (d *Direct) init() {
 	d.router, d.pool = d.Router, d.Pool
 	if d.router == nil {
-		d.router = &mx.Router{Policies: policies(d.TLS, d.State)}
+		dns := &mx.DNS{}
+		d.router = &mx.Router{Resolver: dns, Policies: policies(d.TLS, d.State, dns)}
 	}
 	if d.pool == nil {
 		d.pool = &smtp.Pool{Hello: d.Hello}

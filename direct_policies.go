@@ -13,10 +13,11 @@ import (
 )
 
 // policies are what a route is held to unless the caller says otherwise: DANE, then MTA-STS (RFC 8461 s. 2),
-// then what was seen before. Base holds the trusted authorities; folder is where they keep what they know.
-func policies(base *tls.Config, folder string) []mx.Policy {
+// then what was seen before. Base holds the trusted authorities; folder is where they keep what they know; resolver
+// finds the policy hosts.
+func policies(base *tls.Config, folder string, resolver mx.Resolver) []mx.Policy {
 	seen := &memory.Policy{Level: mx.Encrypted, Notice: notice}
-	pledged := &mtasts.Policy{TLS: base, Notice: notice}
+	pledged := &mtasts.Policy{TLS: base, Notice: notice, Resolver: resolver}
 	if base != nil {
 		seen.Roots = base.RootCAs
 	}

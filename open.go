@@ -174,12 +174,13 @@ func openDirect(u *url.URL, p *parameters) Transport {
 		p.fail("direct:// takes no host, user or path")
 	}
 	d := &Direct{TLS: p.tlsConfig(), Pool: &smtp.Pool{Hello: p.one("hello"), Timeouts: p.timeouts()}}
-	d.Router = &mx.Router{TrustAD: p.flag("trust-ad"), Allow: p.allow(), Policies: policies(d.TLS, p.one("state"))}
+	dns := &mx.DNS{}
+	if server := p.resolver(); server != "" {
+		dns.Servers = []string{server}
+	}
+	d.Router = &mx.Router{Resolver: dns, TrustAD: p.flag("trust-ad"), Allow: p.allow(), Policies: policies(d.TLS, p.one("state"), dns)}
 	if s := p.one("port"); s != "" {
 		d.Router.Port = p.port("port", s)
-	}
-	if server := p.resolver(); server != "" {
-		d.Router.Resolver = &mx.DNS{Servers: []string{server}}
 	}
 	return d
 }

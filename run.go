@@ -28,6 +28,9 @@ func (c *Client) Run(ctx context.Context) error {
 	if r.Log == nil {
 		r.Log = c.Log
 	}
+	if d, ok := c.transport().(*Direct); ok {
+		go d.Upkeep(context.WithValue(ctx, noticeKey{}, c))
+	}
 	return r.Run(ctx)
 }
 
