@@ -37,7 +37,7 @@ func (a *Auth) authenticate(ctx context.Context, offered []string, host string, 
 	shown := line
 	if initial != nil {
 		if full := line + " " + encodeResponse(initial, "="); len(full) <= maxInitial {
-			line, shown = full, shown+" ***"
+			line, shown = full, shown+" [secret]"
 		} else {
 			withheld = true
 		}
@@ -56,7 +56,7 @@ func (a *Auth) authenticate(ctx context.Context, offered []string, host string, 
 		} else if response, err = next(client, reply.Text); err != nil {
 			return a.cancel(mech, err, say)
 		}
-		reply, err = say(encodeResponse(response, ""), "***")
+		reply, err = say(encodeResponse(response, ""), "[secret]")
 	}
 	return fmt.Errorf("smtp: AUTH %s: the server does not end the exchange", mech)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,10 +75,10 @@ func TestSpread(t *testing.T) {
 // TestRefusedConnection: a server that limits the connections of a client keeps those that stand.
 func TestRefusedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		n := 0
+		var n atomic.Int64
 		w := newWorld(t, &smtptest.Server{Extensions: []string{}, Reply: func(verb, line string) string {
 			if verb == "CONNECT" {
-				if n++; n > 2 {
+				if n.Add(1) > 2 {
 					return "421 4.7.0 too many connections"
 				}
 			}
@@ -87,7 +88,7 @@ func TestRefusedConnection(t *testing.T) {
 		w.to.Security = smtp.Plaintext
 		w.deliverMany(t, 100)
 		smtptest.Expect(t, w.Server, 100)
-		if n > 20 {
+		if n := n.Load(); n > 20 {
 			t.Errorf("%d connections were tried", n)
 		}
 	})
