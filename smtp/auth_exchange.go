@@ -1,6 +1,7 @@
 package smtp
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -105,4 +106,14 @@ func encodeResponse(response []byte, empty string) string {
 		return empty
 	}
 	return base64.StdEncoding.EncodeToString(response)
+}
+
+// hide takes secrets out of what a server says: some say back the line that they do not like.
+func hide(text []byte, secrets []string) []byte {
+	for _, secret := range secrets {
+		if len(secret) >= 4 && bytes.Contains(text, []byte(secret)) { // shorter ones stand in many words
+			text = bytes.ReplaceAll(text, []byte(secret), []byte("[secret]"))
+		}
+	}
+	return text
 }

@@ -30,6 +30,7 @@ type handshake struct {
 	replies *replyReader
 	ext     extensions
 	phase   *phaseMark
+	secrets []string // that were sent, for a server may say them back
 }
 
 // phaseMark is where a handshake stands, for those who wait for it.
@@ -109,7 +110,12 @@ func (h *handshake) read(limit time.Duration) error {
 		}
 		return err
 	}
-	h.trace.reply(h.replies)
+	shown := *h.replies
+	shown.text = hide(shown.text, h.secrets)
+	if shown.code != 334 { // a challenge is needed as it is
+		h.replies.text = shown.text
+	}
+	h.trace.reply(&shown)
 	return nil
 }
 
@@ -266,7 +272,12 @@ func (h *handshake) login(ctx context.Context) error {
 		return nil
 	}
 	h.phase.set(PhaseAuth)
+	h.secrets = []string{h.server.Auth.Password}
+	defer func() { h.secrets = nil }()
 	return h.server.Auth.authenticate(ctx, h.ext.auth, h.server.Host, h.addr.Port(), h.state, func(line, shown string) (Reply, error) {
+		if line != shown {
+			h.secrets = append(h.secrets, line[strings.LastIndexByte(line, ' ')+1:])
+		}
 		if err := h.say(line, shown); err != nil {
 			return Reply{}, err
 		}

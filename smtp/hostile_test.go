@@ -156,6 +156,42 @@ func TestResetRefused(t *testing.T) {
 	}
 }
 
+// TestEcho has servers that say back what they are told, credentials included.
+func TestEcho(t *testing.T) {
+	for _, mech := range []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2"} {
+		synctest.Test(t, func(t *testing.T) {
+			var said strings.Builder
+			w := newWorld(t, &smtptest.Server{Mechanisms: []string{mech}, Users: map[string]string{"ada": "s3cret-word"}, Tokens: map[string]string{},
+				Reply: func(verb, line string) string {
+					if verb == "AUTH" {
+						said.WriteString(line)
+						if len(strings.Fields(line)) == 3 {
+							return "535 5.7.8 I do not like " + line + " of s3cret-word"
+						}
+					}
+					return ""
+				}})
+			defer w.close(t)
+			var dialogue smtp.Transcript
+			w.to.Auth = &smtp.Auth{Username: "ada", Password: "s3cret-word"}
+			if mech == "XOAUTH2" {
+				w.to.Auth.Token = func(context.Context) (string, time.Time, error) { return "s3cret-word", time.Time{}, nil }
+			}
+			if mech == "LOGIN" {
+				w.to.Auth.Password = "another"
+			}
+			r := w.pool.Deliver(smtp.WithTrace(t.Context(), dialogue.Trace()), w.to, envelope("a@a.test", hello, "b@b.test"))[0]
+			if r.Err == nil || r.Phase != smtp.PhaseAuth {
+				t.Errorf("%s: %v", mech, r.Err)
+			}
+			shown := fmt.Sprint(r.Err, r.Reply, dialogue.String())
+			if fields := strings.Fields(said.String()); len(fields) == 3 && strings.Contains(shown, fields[2]) || strings.Contains(shown, "s3cret-word") || strings.Contains(shown, "another") {
+				t.Errorf("%s: a secret is shown: %s", mech, shown)
+			}
+		})
+	}
+}
+
 // TestControls has addresses and parameters that would be commands or headers elsewhere.
 func TestControls(t *testing.T) {
 	const evil = "x\r\nRCPT TO:<evil@b.test>"

@@ -45,7 +45,7 @@ func (s *session) auth(line, rest string) {
 		s.violation("AUTH line of %d octets", len(line))
 	}
 	if reply := s.script("AUTH", line); reply != "" {
-		s.step("AUTH", line, func() (string, func()) { return reply, func() { s.user = "scripted" } })
+		s.answer("AUTH", reply, func() { s.user = "scripted" })
 		return
 	}
 	x := &exchange{s: s}
@@ -57,9 +57,9 @@ func (s *session) auth(line, rest string) {
 	case s.done:
 	case err != nil:
 		s.srv.record(s.id, "S", "("+err.Error()+")")
-		s.step("AUTH", line, func() (string, func()) { return authFailed, nil })
+		s.answer("AUTH", authFailed, nil)
 	default:
-		s.step("AUTH", line, func() (string, func()) { return authOK, func() { s.user = user } })
+		s.answer("AUTH", authOK, func() { s.user = user })
 	}
 }
 

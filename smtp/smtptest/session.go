@@ -146,6 +146,11 @@ func (s *session) step(verb, line string, own func() (reply string, effect func(
 	if scripted := s.script(verb, line); scripted != "" {
 		reply = scripted
 	}
+	s.answer(verb, reply, effect)
+}
+
+// answer sends a reply, or does what stands for one.
+func (s *session) answer(verb, reply string, effect func()) {
 	s.delay(verb)
 	switch reply {
 	case Drop:
