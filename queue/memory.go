@@ -215,10 +215,7 @@ func (m *Memory) reschedule(i *memItem) {
 	if i.State != Waiting && i.State != Leased {
 		return
 	}
-	i.ready = i.Due
-	if i.Until.After(i.ready) {
-		i.ready = i.Until
-	}
+	i.ready = i.Due // which is not before Until: rules 8 and 17
 	m.sched.add(i)
 	m.next.ready(i.ready)
 	m.next.ready(i.Expires)
