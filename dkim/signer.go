@@ -3,6 +3,7 @@ package dkim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -38,6 +39,19 @@ type Signer struct {
 	// Ed25519Alone allows a domain to sign with Ed25519 and without RSA. Large receivers ignore
 	// Ed25519 signatures: to them such mail is unsigned.
 	Ed25519Alone bool
+}
+
+// KeysOf returns the keys that sign for an author at this domain. The error is ErrNoKey where there is none.
+func (s Signer) KeysOf(ctx context.Context, domain string) ([]Key, error) {
+	name, err := domainName(domain)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := s.find(ctx, name)
+	if err == nil && len(keys) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNoKey, name)
+	}
+	return keys, err
 }
 
 // Sign reads a message, with CRLF line ends, and returns one DKIM-Signature field for each key, to be put
