@@ -71,9 +71,9 @@ func TestCancelOne(t *testing.T) {
 	for name, extensions := range map[string][]string{"chunking": nil, "pipelining": {"PIPELINING"}, "lockstep": {}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				slow := false
+				var slow atomic.Bool
 				w := newWorld(t, &smtptest.Server{Extensions: extensions, Reply: func(verb, line string) string {
-					if slow && verb == "END" {
+					if slow.Load() && verb == "END" {
 						time.Sleep(10 * time.Second)
 					}
 					return ""
@@ -82,7 +82,7 @@ func TestCancelOne(t *testing.T) {
 				w.to.Security = smtp.Plaintext
 				w.pool.MaxConns = 1
 				w.deliverMany(t, 1)
-				slow = true
+				slow.Store(true)
 				var bad atomic.Int32
 				for i, patience := range []time.Duration{time.Hour, 3 * time.Second, time.Hour, 15 * time.Second, time.Hour} {
 					go func() {

@@ -75,12 +75,10 @@ func TestSpread(t *testing.T) {
 // TestRefusedConnection: a server that limits the connections of a client keeps those that stand.
 func TestRefusedConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var n atomic.Int64
+		var n atomic.Int32
 		w := newWorld(t, &smtptest.Server{Extensions: []string{}, Reply: func(verb, line string) string {
-			if verb == "CONNECT" {
-				if n.Add(1) > 2 {
-					return "421 4.7.0 too many connections"
-				}
+			if verb == "CONNECT" && n.Add(1) > 2 {
+				return "421 4.7.0 too many connections"
 			}
 			return ""
 		}})

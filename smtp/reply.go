@@ -70,6 +70,10 @@ func (r *replyReader) line(line []byte, first bool) (more bool, err error) {
 		// which one was damaged, and to count them wrong is to give a recipient another's fate.
 		return false, fmt.Errorf("%w: codes %d and %d in one", errReply, r.code, code)
 	}
+	if bytes.IndexByte(line, '\r') >= 0 {
+		// Two replies may be one line because its LF was lost: all that follow would be taken for another's.
+		return false, fmt.Errorf("%w: a CR within a line", errReply)
+	}
 	r.code = code
 	line = line[3:]
 	if len(line) > 0 {

@@ -30,6 +30,7 @@ func TestReplyReader(t *testing.T) {
 		{"250 ok", "unexpected EOF"},
 		{"", "EOF"},
 		{"250-ok\r\n550 no\r\n", "malformed reply: codes 250 and 550 in one"},
+		{"250 ok\r*250 ok\r\n", "malformed reply: a CR within a line"},
 		{"99 ok\r\n", `malformed reply: "99 ok"`},
 		{"150 ok\r\n", `malformed reply: "150 ok"`},
 		{"650 ok\r\n", `malformed reply: "650 ok"`},
