@@ -40,7 +40,6 @@ type session struct {
 	appended, taken, sent int64         // octets: given to out, to the connection, and accepted by it
 	moved                 chan struct{} // sent has grown
 
-	fresh    bool // the reader is at the begin of a reply; it is the reader's own
 	dirty    bool // the last transaction failed: RSET before the next (RFC 5321 s. 4.1.1.5)
 	err      error
 	retired  bool // no more transactions
@@ -117,7 +116,6 @@ func (s *session) pump() {
 func (s *session) listen() {
 	l := s.lane
 	for {
-		s.fresh = true
 		err := s.replies.read()
 		l.mu.Lock()
 		if err == nil {
@@ -130,23 +128,13 @@ func (s *session) listen() {
 			l.mu.Unlock()
 			return
 		}
+		s.arm()
 		l.mu.Unlock()
 	}
 }
 
-// Read reads from the connection, for listen; the deadline is that of the reply that is due. It is set
-// once for a reply, not for each piece of it, which may be an octet a minute.
-func (s *session) Read(p []byte) (int, error) {
-	if s.fresh {
-		s.fresh = false
-		s.lane.mu.Lock()
-		s.arm()
-		s.lane.mu.Unlock()
-	}
-	return s.conn.Read(p)
-}
-
-// arm sets the deadline of the next reply. It counts from the last progress in either direction.
+// arm sets the deadline of the next reply as a whole. It counts from the last progress: a reply before
+// it, or a write.
 func (s *session) arm() {
 	if s.quitting {
 		return
@@ -194,8 +182,10 @@ func (s *session) reply() error {
 	if !t.due() {
 		return s.early(t)
 	}
-	if p, _ := t.expected(); p == PhaseFinal && t.end > s.taken && s.replies.class() < 4 {
-		return errUnasked
+	if p, _ := t.expected(); p == PhaseFinal && s.replies.class() < 4 {
+		if err := s.untilSent(t); err != nil {
+			return err
+		}
 	}
 	if err := t.take(s.replies); err != nil {
 		return fmt.Errorf("%w: %s", err, s.replies.reply(mostText))
@@ -206,6 +196,20 @@ func (s *session) reply() error {
 	s.pump()
 	if s.err == nil && len(s.queue) > 0 && s.queue[0].detached && !s.queue[0].sent() {
 		return errAbandoned
+	}
+	return s.err
+}
+
+// untilSent holds back the good news about a message until its last octet has been written: before
+// that no server can have it.
+func (s *session) untilSent(t *transaction) error {
+	if t.end > s.taken {
+		return errUnasked
+	}
+	for t.end > s.sent && s.err == nil {
+		s.lane.mu.Unlock()
+		<-s.moved
+		s.lane.mu.Lock()
 	}
 	return s.err
 }
