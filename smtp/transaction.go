@@ -265,8 +265,10 @@ func (t *transaction) rcptReply(r *replyReader, i int) error {
 	}
 	switch r.class() {
 	case 2:
-		t.fates[i] = fateAccepted
 		t.accepted++
+		if t.fates[i] == fateOpen { // else the caller has gone with its results
+			t.fates[i] = fateAccepted
+		}
 		return nil
 	case 3:
 		return errUnexpected
