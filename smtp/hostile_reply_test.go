@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,10 +43,10 @@ var clear = &smtp.Server{Host: "mx.b.test", Security: smtp.Plaintext}
 func TestHostileReplies(t *testing.T) {
 	endless := strings.Repeat("250-again\r\n", 4096/11)
 	for _, test := range []struct {
-		name, want string
+		name, want string // want may give a choice, where it matters which of two goroutines comes first
 		serve      func(c net.Conn, r *bufio.Reader)
 	}{
-		{"answers before it is asked", "b mail temporary", func(c net.Conn, r *bufio.Reader) {
+		{"answers before it is asked", "b mail temporary|b final temporary", func(c net.Conn, r *bufio.Reader) {
 			io.WriteString(c, "250 ok\r\n250 ok\r\n250 ok\r\n250 ok\r\n")
 		}},
 		{"answers before the message is there", "b final temporary", func(c net.Conn, r *bufio.Reader) {
@@ -104,7 +105,7 @@ func TestHostileReplies(t *testing.T) {
 				runtime.ReadMemStats(&before)
 				results := pool.Deliver(t.Context(), clear, envelope("a@a.test", short, "b@b.test"))
 				runtime.ReadMemStats(&after)
-				if got := strings.TrimSpace(fates(results)); got != test.want {
+				if got := strings.TrimSpace(fates(results)); !slices.Contains(strings.Split(test.want, "|"), got) {
 					t.Errorf("got %s (%v), want %s", got, results[0].Err, test.want)
 				}
 				if took := time.Since(begin); took > 15*time.Minute {
