@@ -1,0 +1,366 @@
+package disk
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"github.com/postrider/postrider/queue"
+	bolt "go.etcd.io/bbolt"
+)
+
+// What follows changes memory as a record says, when it is appended and when it is replayed: the same way.
+
+// load finds a message, nil if there is none.
+func (s *Store) load(seq uint64) *message {
+	if m := s.messages[seq]; m != nil {
+		if m.forgotten {
+			return nil
+		}
+		return m
+	}
+	if seq > s.indexed {
+		return nil
+	}
+	m, err := s.index.message(seq)
+	if err != nil {
+		s.fail(err)
+		return nil
+	}
+	return m
+}
+
+// touch must be called before a message is changed: from now on memory knows it better than the index.
+func (s *Store) touch(m *message) {
+	s.version++
+	m.version = s.version
+	if s.messages[m.seq] == m {
+		return
+	}
+	s.messages[m.seq] = m
+	m.entries = m.schedule()
+	for n, t := range m.entries {
+		if t != never {
+			s.laneOf(m, n).window.put(spot{0, t, m.seq}, struct{}{})
+		}
+	}
+	m.times = m.moments()
+	for _, at := range m.times {
+		s.times.put(at, m)
+	}
+	if m.key != nil {
+		s.keys[string(m.key)] = m.seq
+	}
+	if len(s.messages) >= checkpointAfter {
+		s.nudge()
+	}
+}
+
+// reindex must be called after a message was changed.
+func (s *Store) reindex(m *message) {
+	entries, times := m.schedule(), m.moments()
+	if m.forgotten {
+		for n := range entries {
+			entries[n] = never
+		}
+		times = nil
+	}
+	for n, t := range entries {
+		old := m.entries[n]
+		if old == t {
+			continue
+		}
+		l := s.laneOf(m, n)
+		if old != never {
+			l.window.remove(spot{0, old, m.seq})
+		}
+		if t != never {
+			l.window.put(spot{0, t, m.seq}, struct{}{})
+			s.next.ready(t)
+		}
+		m.entries[n] = t
+		s.rehead(l)
+	}
+	if slices.Equal(times, m.times) {
+		return
+	}
+	for _, at := range m.times {
+		s.times.remove(at)
+	}
+	for _, at := range times {
+		s.times.put(at, m)
+		s.next.ready(at.t)
+	}
+	m.times = times
+}
+
+// add takes in a message that was put or moved.
+func (s *Store) add(m *message) {
+	s.seq = max(s.seq, m.seq)
+	s.version++
+	m.version = s.version
+	s.messages[m.seq] = m
+	m.entries = make([]int64, len(m.lanes))
+	for n := range m.entries {
+		m.entries[n] = never
+	}
+	if m.key != nil {
+		s.keys[string(m.key)] = m.seq
+	}
+	s.live[m.at.segment] += m.live()
+	s.reindex(m)
+	if len(s.messages) >= checkpointAfter {
+		s.nudge()
+	}
+}
+
+// event is a queue.Event without what can be found with the message.
+type event struct {
+	seq      uint64
+	at       int64
+	message  uint64
+	n        int
+	state    uint8
+	attempts int
+	due      int64
+	note     []byte
+}
+
+func (s *Store) event(m *message, n int, now int64) {
+	s.events = append(s.events, event{seq: s.eventSeq, at: now, message: m.seq, n: n,
+		state: m.items[n].state, attempts: m.items[n].attempts, due: m.items[n].due, note: m.items[n].note})
+	s.eventSeq++
+	m.unacked++
+}
+
+// change changes one item; reindex must follow. An end is final, whatever comes.
+func (s *Store) change(m *message, n int, to item, tell bool, now int64) {
+	i := &m.items[n]
+	if i.ended() {
+		if tell {
+			s.eventSeq++
+		}
+		return
+	}
+	s.touch(m)
+	to.lane, to.expires = i.lane, i.expires
+	*i = to
+	if i.ended() {
+		m.open--
+		m.damaged = m.damaged || i.state == damaged
+		m.ended = max(m.ended, now)
+	}
+	if tell {
+		s.event(m, n, now)
+	}
+}
+
+// changes are the changes of one setRecord.
+type changes struct {
+	now   int64
+	event uint64 // number of the first
+	w     writer
+	n     int
+}
+
+func (c *changes) add(m *message, n int, to *item, tell bool) {
+	c.n++
+	c.w.uint(m.seq)
+	c.w.uint(uint64(n))
+	c.w.byte(to.state)
+	c.w.flags(tell)
+	c.w.uint(uint64(to.attempts))
+	c.w.int(to.due)
+	c.w.int(to.until)
+	c.w.uint(to.token)
+	c.w.bytes(to.note)
+}
+
+func (c *changes) encode(token uint64) []byte {
+	w := make(writer, 0, len(c.w)+24)
+	w.int(c.now)
+	w.uint(token)
+	w.uint(uint64(c.n))
+	return append(w, c.w...)
+}
+
+// applySet replays a setRecord.
+func (s *Store) applySet(b []byte) error {
+	r := reader{b: b}
+	now := r.int()
+	s.token = max(s.token, r.uint())
+	touched := map[uint64]*message{}
+	for range r.count() {
+		seq, n := r.uint(), int(r.uint())
+		to := item{state: r.byte()}
+		tell := r.byte()&1 != 0
+		to.attempts, to.due, to.until, to.token, to.note = int(r.uint()), r.int(), r.int(), r.uint(), bytes.Clone(r.bytes())
+		if r.err != nil || to.state == 0 || int(to.state) >= len(states) {
+			return errCode
+		}
+		m := touched[seq]
+		if m == nil {
+			m = s.load(seq)
+		}
+		if m == nil || n >= len(m.items) {
+			if tell {
+				s.eventSeq++
+			}
+			continue
+		}
+		touched[seq] = m
+		s.change(m, n, to, tell, now)
+	}
+	for _, m := range touched {
+		if s.messages[m.seq] == m {
+			s.reindex(m)
+		}
+	}
+	return r.err
+}
+
+// acknowledge removes the events up to a number.
+func (s *Store) acknowledge(upTo uint64) error {
+	gone, err := s.oldest(1<<62, upTo)
+	if err != nil {
+		return err
+	}
+	k := 0
+	for k < len(s.events) && s.events[k].seq <= upTo {
+		k++
+	}
+	clear(s.events[:k])
+	if s.events = s.events[k:]; len(s.events) == 0 {
+		s.events = nil
+	}
+	s.acked = max(s.acked, upTo)
+	for _, e := range gone {
+		m := s.load(e.message)
+		if m == nil {
+			continue
+		}
+		s.touch(m)
+		m.unacked--
+		if m.open > 0 || m.unacked > 0 || m.gone {
+			continue
+		}
+		s.live[m.at.segment] -= m.live()
+		m.gone = true
+		s.live[m.at.segment] += m.live()
+		if m.keep <= 0 && !m.damaged {
+			s.forget(m)
+		}
+	}
+	return s.broken
+}
+
+// forget drops a message.
+func (s *Store) forget(m *message) {
+	s.touch(m)
+	s.live[m.at.segment] -= m.live()
+	m.forgotten = true
+	s.reindex(m)
+	if m.key != nil && s.keys[string(m.key)] == m.seq {
+		delete(s.keys, string(m.key))
+	}
+	if !m.stored {
+		delete(s.messages, m.seq)
+	}
+}
+
+// oldest are the oldest events, at most max, none after the given number.
+func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
+	if s.eventsIndexed > s.acked {
+		err = s.index.view(func(tx *bolt.Tx) error {
+			c := tx.Bucket(eventsBucket).Cursor()
+			for k, v := c.Seek(number(s.acked + 1)); k != nil && len(all) < max; k, v = c.Next() {
+				if len(k) != 8 || binary.BigEndian.Uint64(k) > min(upTo, s.eventsIndexed) {
+					break
+				}
+				e, err := decodeEvent(v)
+				if err != nil {
+					return errors.Join(errIndex, err)
+				}
+				all = append(all, e)
+			}
+			return nil
+		})
+		if err != nil {
+			s.fail(err)
+			return nil, err
+		}
+	}
+	for k := range s.events {
+		e := &s.events[k]
+		if len(all) >= max || e.seq > upTo {
+			break
+		}
+		if e.seq > s.eventsIndexed {
+			all = append(all, *e)
+		}
+	}
+	return all, nil
+}
+
+func (e *event) encode() []byte {
+	w := make(writer, 4, 64)
+	w.uint(e.seq)
+	w.int(e.at)
+	w.uint(e.message)
+	w.uint(uint64(e.n))
+	w.byte(e.state)
+	w.uint(uint64(e.attempts))
+	w.int(e.due)
+	w.bytes(e.note)
+	binary.LittleEndian.PutUint32(w, checksum(w[4:]))
+	return w
+}
+
+func decodeEvent(b []byte) (e event, err error) {
+	if len(b) < 4 || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
+		return e, errCode
+	}
+	r := reader{b: bytes.Clone(b[4:])}
+	e = event{r.uint(), r.int(), r.uint(), int(r.uint()), r.byte(), int(r.uint()), r.int(), r.bytes()}
+	if int(e.state) >= len(states) {
+		r.fail()
+	}
+	return e, r.err
+}
+
+// fail ends the store: its index cannot be read. The next Open makes a new one from the log.
+func (s *Store) fail(err error) {
+	if s.broken == nil {
+		s.broken = err
+	}
+}
+
+// meta reads what never changes of a message. queue.ErrDamaged: it cannot be read.
+func (s *Store) meta(m *message) error {
+	if m.meta != nil {
+		return nil
+	}
+	if err := s.log.durable(m.at); err != nil {
+		return err
+	}
+	b := make([]byte, headSize+int(m.at.meta))
+	if err := s.log.read(m.at.segment, b, m.at.off); err != nil {
+		return errors.Join(queue.ErrDamaged, err)
+	}
+	h, ok := readHead(b, m.at.segment)
+	if !ok || h.meta != m.at.meta || h.seq != m.seq || checksum(b[headSize:]) != h.metaCRC {
+		return queue.ErrDamaged
+	}
+	var err error
+	b = b[headSize:]
+	if h.kind == moveRecord {
+		r := reader{b: b}
+		b = r.bytes()
+	}
+	if m.meta, err = decodeMeta(b); err != nil || len(m.meta.items) != len(m.items) {
+		m.meta = nil
+		return queue.ErrDamaged
+	}
+	return nil
+}

@@ -1,0 +1,434 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/postrider/postrider/queue"
+)
+
+// segment is a file of the log, or a free one.
+type segment struct {
+	name     string
+	f        file
+	size     int64
+	number   uint64
+	end      int64        // of what was appended
+	synced   atomic.Int64 // of what is durable
+	readers  int          // guarded by log.mu
+	previous uint64
+	sealed   bool // nothing may be appended
+}
+
+// log is the append-only log. Records get their place when they are appended, in that order; one goroutine
+// writes what has come together and makes it durable with one sync for all.
+type log struct {
+	dir    folder
+	spool  uint64
+	length int64 // of a segment
+
+	mu      sync.Mutex
+	wake    sync.Cond // there is something to write, or the end
+	current *segment
+	used    map[uint64]*segment
+	spare   []*segment
+	files   int    // for names
+	open    *batch // gathering
+	writing *batch // the one before
+	err     error  // the log is dead: see fail
+	closed  bool
+	over    chan struct{}
+}
+
+// batch are the records that become durable together.
+type batch struct {
+	done    chan struct{}
+	err     error
+	records []pending
+}
+
+type pending struct {
+	in         *segment
+	off        int64
+	title      []byte // the beginning of a segment, instead of a record
+	head       head
+	meta, body []byte
+}
+
+func newLog(dir folder, spool uint64, length int64) *log {
+	l := &log{dir: dir, spool: spool, length: length, used: map[uint64]*segment{}, over: make(chan struct{}), open: newBatch()}
+	l.wake.L = &l.mu
+	return l
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+// place is where a record is.
+type place struct {
+	segment    uint64
+	off        int64
+	meta, body uint32
+}
+
+func (p place) size() int64 { return align(headSize + int64(p.meta) + int64(p.body)) }
+
+// ensure makes sure that an append of that size will find its room. A reserve is kept for what must go on when the disk is
+// full: with urgent, the reserve may be used.
+func (l *log) ensure(size int64, urgent bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return l.err
+	}
+	if l.current.fits(size) {
+		return nil
+	}
+	want := 2
+	if urgent {
+		want = 1
+	}
+	if l.fitting(size) >= 0 && len(l.spare) >= want {
+		return nil
+	}
+	s, err := l.allocate(max(l.length, pageSize+align(size)))
+	if err != nil {
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return fmt.Errorf("%w: %w", queue.ErrFull, err)
+		}
+		return fmt.Errorf("disk: no new segment: %w", err)
+	}
+	l.spare = append(l.spare, s)
+	if len(l.spare) >= want && l.fitting(size) >= 0 {
+		return nil
+	}
+	if s, err = l.allocate(l.length); err != nil {
+		return fmt.Errorf("%w: %w", queue.ErrFull, err)
+	}
+	l.spare = append(l.spare, s)
+	return nil
+}
+
+func (s *segment) fits(size int64) bool { return s != nil && !s.sealed && s.end+size <= s.size }
+
+// fitting is the index of a spare segment with room for a record, the smallest first; -1: there is none.
+func (l *log) fitting(size int64) int {
+	best := -1
+	for n, s := range l.spare {
+		if pageSize+size <= s.size && (best < 0 || s.size < l.spare[best].size) {
+			best = n
+		}
+	}
+	return best
+}
+
+func (l *log) allocate(size int64) (*segment, error) {
+	l.files++
+	name := fmt.Sprintf("log-%06d", l.files)
+	f, err := l.dir.create(name, size)
+	if err != nil {
+		return nil, err
+	}
+	return &segment{name: name, f: f, size: size}, nil
+}
+
+// append gives a record its place. The caller holds Store.mu, has called ensure, and waits for the batch later.
+func (l *log) append(h head, meta, body []byte, counters *title) (place, *batch, error) {
+	h.meta, h.body = uint32(len(meta)), uint32(len(body))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return place{}, nil, l.err
+	}
+	if l.closed {
+		return place{}, nil, queue.ErrClosed
+	}
+	if !l.current.fits(h.size()) {
+		if err := l.rotate(h.size(), counters); err != nil {
+			return place{}, nil, err
+		}
+	}
+	s := l.current
+	p := place{s.number, s.end, h.meta, h.body}
+	l.open.records = append(l.open.records, pending{in: s, off: s.end, head: h, meta: meta, body: body})
+	s.end += h.size()
+	l.wake.Signal()
+	return p, l.open, nil
+}
+
+// rotate begins a new segment.
+func (l *log) rotate(size int64, counters *title) error {
+	n := l.fitting(size)
+	if n < 0 {
+		return queue.ErrFull
+	}
+	s := l.spare[n]
+	l.spare = append(l.spare[:n], l.spare[n+1:]...)
+	t := *counters
+	t.spool, t.number, t.oldest = l.spool, 1, 1
+	if l.current != nil {
+		t.number, t.previous, t.oldest = l.current.number+1, uint64(l.current.end), l.oldest()
+	}
+	s.number, s.end, s.previous = t.number, pageSize, t.previous
+	s.sealed = false
+	s.synced.Store(0)
+	l.used[s.number] = s
+	l.current = s
+	l.open.records = append(l.open.records, pending{in: s, title: t.write()})
+	return nil
+}
+
+func (l *log) oldest() uint64 {
+	numbers := l.numbers()
+	if len(numbers) == 0 {
+		return 0
+	}
+	return numbers[0]
+}
+
+// end is where the next record goes.
+func (l *log) end() *place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil {
+		return &place{}
+	}
+	return &place{segment: l.current.number, off: l.current.end}
+}
+
+// continuable says whether the next record may stand right behind the last.
+func (l *log) continuable() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.current != nil && !l.current.sealed
+}
+
+// first is the oldest segment, if it is not the current one.
+func (l *log) first() (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.oldest()
+	return n, n > 0 && l.current != nil && n != l.current.number
+}
+
+func (l *log) numbers() []uint64 {
+	var all []uint64
+	for n := range l.used {
+		all = append(all, n)
+	}
+	sort.Slice(all, func(a, b int) bool { return all[a] < all[b] })
+	return all
+}
+
+// last is the batch that makes durable what was appended.
+func (l *log) last() *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.err != nil:
+		return &batch{done: closedChannel, err: l.err}
+	case len(l.open.records) > 0:
+		return l.open
+	case l.writing != nil:
+		return l.writing
+	}
+	return &batch{done: closedChannel}
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// commit writes batches until the log is closed.
+func (l *log) commit() {
+	defer close(l.over)
+	for {
+		l.mu.Lock()
+		for len(l.open.records) == 0 && !l.closed {
+			l.wake.Wait()
+		}
+		b := l.open
+		l.open, l.writing = newBatch(), b
+		err, done := l.err, l.closed && len(b.records) == 0
+		l.mu.Unlock()
+		if err == nil {
+			err = l.write(b.records)
+		}
+		if err != nil {
+			err = l.fail(err)
+		}
+		b.err, b.records = err, nil
+		close(b.done)
+		if done {
+			return
+		}
+	}
+}
+
+// fail ends the log: after a failed write or sync nobody knows what is on the disk, and a second sync of the
+// same file may say that all is well when it is not. Only to read the log again tells.
+func (l *log) fail(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil {
+		l.err = fmt.Errorf("disk: the log failed, close the store and open it again: %w", err)
+	}
+	return l.err
+}
+
+// write writes records and makes them durable.
+func (l *log) write(records []pending) error {
+	for len(records) > 0 {
+		s, n := records[0].in, 0
+		for n < len(records) && records[n].in == s {
+			n++
+		}
+		if err := writeRun(s, records[:n]); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+// writeRun writes records of one segment. The segment before it is durable already, as the title says.
+func writeRun(s *segment, records []pending) error {
+	if records[0].title != nil {
+		if err := s.f.writeAll([][]byte{records[0].title}, 0); err != nil {
+			return err
+		}
+		records = records[1:]
+	}
+	if len(records) == 0 {
+		return s.f.sync()
+	}
+	var zero [8]byte
+	heads := make([]byte, headSize*len(records))
+	parts := make([][]byte, 0, 4*len(records))
+	end := records[0].off
+	for n := range records {
+		r := &records[n]
+		h := heads[n*headSize:][:headSize]
+		r.head.synced = uint32(s.synced.Load())
+		r.head.write(h, s.number)
+		parts = append(parts, h)
+		for _, part := range [][]byte{r.meta, r.body, zero[:r.head.size()-headSize-int64(len(r.meta)+len(r.body))]} {
+			if len(part) > 0 {
+				parts = append(parts, part)
+			}
+		}
+		end += r.head.size()
+	}
+	if err := s.f.writeAll(parts, records[0].off); err != nil {
+		return err
+	}
+	if err := s.f.sync(); err != nil {
+		return err
+	}
+	s.synced.Store(end)
+	return nil
+}
+
+// durable waits until a record is durable.
+func (l *log) durable(p place) error {
+	l.mu.Lock()
+	s := l.used[p.segment]
+	l.mu.Unlock()
+	if s == nil || s.synced.Load() >= p.off+p.size() {
+		return nil
+	}
+	return wait(context.Background(), l.last())
+}
+
+// read reads len(b) bytes of a segment.
+func (l *log) read(number uint64, b []byte, off int64) error {
+	s := l.acquire(number)
+	if s == nil {
+		return queue.ErrNotFound
+	}
+	defer l.release(s)
+	n, err := s.f.ReadAt(b, off)
+	if n == len(b) {
+		return nil
+	}
+	return err
+}
+
+// acquire keeps a segment from being used again until release.
+func (l *log) acquire(number uint64) *segment {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.used[number]
+	if s != nil {
+		s.readers++
+	}
+	return s
+}
+
+func (l *log) release(s *segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.readers--
+}
+
+// free makes the oldest segment a spare one, unless somebody reads it. It is marked before any later one can be used
+// again: if the index is lost, no message may be found whose end was stored in a later segment that is gone.
+func (l *log) free(number uint64) (bool, error) {
+	l.mu.Lock()
+	s := l.used[number]
+	if s == nil || s == l.current || s.readers > 0 || l.err != nil {
+		l.mu.Unlock()
+		return false, nil
+	}
+	delete(l.used, number) // no new reader
+	spare := len(l.spare)
+	l.mu.Unlock()
+	t := title{spool: l.spool}
+	err := s.f.writeAll([][]byte{t.write()}, 0)
+	if err == nil {
+		err = s.f.sync()
+	}
+	if err != nil {
+		return false, l.fail(err)
+	}
+	if spare >= 3 || s.size != l.length {
+		s.f.Close()
+		return true, l.dir.remove(s.name)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.number, s.end = 0, 0
+	l.spare = append(l.spare, s)
+	return true, nil
+}
+
+// close ends the committer after what was appended.
+func (l *log) close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.wake.Signal()
+	l.mu.Unlock()
+	<-l.over
+	return l.err
+}
+
+func (l *log) closeFiles() {
+	for _, s := range l.used {
+		s.f.Close()
+	}
+	for _, s := range l.spare {
+		s.f.Close()
+	}
+}
+
+// inUse are the number of segments in use, and their size.
+func (l *log) inUse() (n int, size int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.used {
+		size += s.size
+	}
+	return len(l.used), size
+}

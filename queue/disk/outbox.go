@@ -1,0 +1,113 @@
+package disk
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/postrider/postrider/queue"
+)
+
+// Events gives out the oldest events.
+func (s *Store) Events(ctx context.Context, r queue.EventsRequest) ([]queue.Event, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
+	if r.Lease <= 0 {
+		return nil, fmt.Errorf("%w: a lease must last", queue.ErrInvalid)
+	}
+	if r.Max <= 0 {
+		r.Max = 1000
+	}
+	all, done, err := s.oldestEvents(ctx, &r)
+	if err == nil && len(all) > 0 {
+		err = wait(ctx, done) // nobody is told what may be untrue after a crash
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+func (s *Store) oldestEvents(ctx context.Context, r *queue.EventsRequest) (all []queue.Event, done *batch, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, nil, err
+	}
+	if s.outbox > micros(r.Now) {
+		return nil, nil, nil
+	}
+	events, err := s.oldest(r.Max, math.MaxUint64)
+	if err != nil || len(events) == 0 {
+		return nil, nil, err
+	}
+	s.outbox = micros(r.Now.Add(r.Lease))
+	for k := range events {
+		all = append(all, s.tell(&events[k]))
+	}
+	return all, s.log.last(), s.broken
+}
+
+// tell is an event for the caller.
+func (s *Store) tell(e *event) queue.Event {
+	out := queue.Event{Seq: e.seq, At: timeOf(e.at)}
+	m := s.load(e.message)
+	if m == nil || e.n >= len(m.items) {
+		out.Item = queue.Item{ID: queue.ID{Message: s.id(e.message), N: e.n}}
+	} else {
+		s.meta(m) // without it the event has what is known
+		out.Item = s.show(m, e.n)
+	}
+	i := &out.Item
+	i.State, i.Attempts, i.Due, i.Until, i.Note = states[e.state], e.attempts, timeOf(e.due), timeOf(never), e.note
+	return out
+}
+
+// Ack removes events.
+func (s *Store) Ack(ctx context.Context, events []queue.Event) error {
+	done, err := s.ack(ctx, events)
+	if err != nil {
+		return err
+	}
+	return wait(ctx, done)
+}
+
+func (s *Store) ack(ctx context.Context, events []queue.Event) (*batch, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.usable(ctx); err != nil {
+		return nil, err
+	}
+	if len(events) == 0 {
+		return nil, nil
+	}
+	pending, err := s.oldest(len(events), math.MaxUint64)
+	if err != nil {
+		return nil, err
+	}
+	n := 0
+	for _, e := range events {
+		switch {
+		case n < len(pending) && e.Seq == pending[n].seq:
+			n++
+		case e.Seq >= s.eventSeq, n < len(pending) && e.Seq > pending[n].seq:
+			return nil, fmt.Errorf("%w: event %d is not one of the oldest", queue.ErrInvalid, e.Seq)
+		}
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	if err := s.log.ensure(headSize+16, true); err != nil {
+		return nil, err
+	}
+	var w writer
+	upTo := pending[n-1].seq
+	w.uint(upTo)
+	s.outbox = never
+	done, err := s.write(ackRecord, s.eventSeq, w)
+	if err == nil {
+		err = s.acknowledge(upTo)
+	}
+	return done, err
+}

@@ -1,0 +1,336 @@
+package disk
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// errPosition: the index does not belong to the log that is there.
+var errPosition = errors.New("disk: the index is not that of this log")
+
+// find opens the files of the log.
+func (l *log) find() error {
+	names, err := l.dir.list("log-")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var n int
+		if _, err := fmt.Sscanf(name, "log-%d", &n); err != nil {
+			continue
+		}
+		l.files = max(l.files, n)
+		f, err := l.dir.open(name)
+		if err != nil {
+			return err
+		}
+		size, err := f.size()
+		if err != nil {
+			return err
+		}
+		s := &segment{name: name, f: f, size: size, end: size}
+		s.synced.Store(size)
+		t, ok := readTitle(f)
+		if ok && t.spool == l.spool && t.number > 0 && size > pageSize {
+			s.number, s.previous = t.number, t.previous
+			l.used[s.number] = s
+		} else if size >= l.length {
+			l.spare = append(l.spare, s)
+		} else { // made, but not to its end
+			f.Close()
+			if err := l.dir.remove(name); err != nil {
+				return err
+			}
+		}
+	}
+	return l.dropOld()
+}
+
+// dropOld makes spare what the newest segment says was not in use any more.
+func (l *log) dropOld() error {
+	numbers := l.numbers()
+	if len(numbers) == 0 {
+		return nil
+	}
+	t, _ := readTitle(l.used[numbers[len(numbers)-1]].f)
+	for _, n := range numbers {
+		if n < t.oldest {
+			l.spare = append(l.spare, l.used[n])
+			delete(l.used, n)
+		}
+	}
+	return nil
+}
+
+// replay reads the log from where the index ends.
+func (s *Store) replay() error {
+	p, err := s.readPosition()
+	if err != nil {
+		return err
+	}
+	numbers := s.log.numbers()
+	if p.spool != 0 {
+		s.seq, s.eventSeq, s.acked, s.token, s.live = p.seq, p.eventSeq, p.acked, p.token, p.live
+		s.indexed, s.eventsIndexed = p.seq, p.eventSeq-1
+		s.passedTo, s.savedLive = p.segment, p.live
+		if p.segment != 0 && s.log.used[p.segment] == nil {
+			return fmt.Errorf("%w: segment %d is not there", errPosition, p.segment)
+		}
+		if err := s.loadLanes(); err != nil {
+			return err
+		}
+	} else if len(numbers) > 0 {
+		t, _ := readTitle(s.log.used[numbers[0]].f)
+		s.seq, s.eventSeq, s.acked, s.token = t.seq, max(t.event, 1), t.acked, t.token
+	}
+	var end place
+	for k, n := range numbers {
+		if n < p.segment {
+			continue
+		}
+		seg, limit := s.log.used[n], int64(0)
+		if k+1 < len(numbers) && numbers[k+1] == n+1 {
+			limit = int64(s.log.used[n+1].previous)
+		} else if k+1 < len(numbers) {
+			s.report("segments of the log are missing", "after", n, "before", numbers[k+1])
+		}
+		from := int64(pageSize)
+		if n == p.segment {
+			from = p.off
+		}
+		if p.clean && n == p.segment && k == len(numbers)-1 {
+			end = place{segment: n, off: from}
+			break
+		}
+		off, err := s.replaySegment(seg, from, limit)
+		if err != nil {
+			return err
+		}
+		end = place{segment: n, off: off}
+	}
+	return s.resume(p, end)
+}
+
+// resume makes the log ready to go on behind its end. After a crash that is a new segment: what a
+// torn write left behind the end must never be found again.
+func (s *Store) resume(p *position, end place) error {
+	for n := range s.live {
+		if s.log.used[n] == nil {
+			delete(s.live, n)
+		}
+	}
+	if last := s.log.used[end.segment]; last != nil {
+		last.end = end.off
+		last.synced.Store(end.off)
+		s.log.current = last
+		last.sealed = !p.clean || end.segment != p.segment
+	}
+	return s.passReplayed(end)
+}
+
+// passReplayed makes a checkpoint of what was replayed, so that the index is never behind what is written next.
+func (s *Store) passReplayed(end place) error {
+	return s.pass(s.snapshot(false, &end))
+}
+
+func (s *Store) readPosition() (*position, error) {
+	p := &position{}
+	err := s.index.view(func(tx *bolt.Tx) (err error) {
+		if v := tx.Bucket(positionBucket).Get(positionBucket); v != nil {
+			p, err = decodePosition(v)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errIndex, err)
+	}
+	if p.spool != 0 && p.spool != s.log.spool {
+		return nil, errPosition
+	}
+	return p, nil
+}
+
+// replaySegment replays a segment from an offset on and says where it ends. limit is where it surely ends, 0 if that
+// is not known: then what is no record may be where a crash tore a write.
+func (s *Store) replaySegment(seg *segment, off, limit int64) (int64, error) {
+	gap := false
+	for limit == 0 || off < limit {
+		h, meta, ok, err := readRecord(seg, off, limit == 0)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			if err := s.replayRecord(h, place{seg.number, off, h.meta, h.body}, meta, gap); err != nil {
+				s.report("a record makes no sense and is passed over", "segment", seg.number, "offset", off)
+			}
+			if s.broken != nil {
+				return 0, s.broken
+			}
+			gap = gap && h.kind != putRecord
+			off += h.size()
+			if len(s.messages) > tooFarBehind {
+				if err := s.passReplayed(place{segment: seg.number, off: off}); err != nil {
+					return 0, err
+				}
+			}
+			continue
+		}
+		next, rotten := s.afterDamage(seg, off, limit)
+		if !rotten {
+			return off, nil
+		}
+		s.report("the log is damaged", "segment", seg.number, "from", off, "to", next)
+		gap = true
+		if h.kind == putRecord && next == off+h.size() { // its head is whole
+			s.lost(h.seq, place{seg.number, off, h.meta, h.body})
+		}
+		off = next
+	}
+	return off, nil
+}
+
+// readRecord reads a record; ok: it is whole. With all its body is looked at too; else damage of it is found when it is read.
+func readRecord(seg *segment, off int64, all bool) (h head, meta []byte, ok bool, err error) {
+	var b [headSize]byte
+	if n, err := seg.f.ReadAt(b[:], off); n < headSize {
+		if err == io.EOF || err == io.ErrUnexpectedEOF || off+headSize > seg.size {
+			err = nil
+		}
+		return h, nil, false, err
+	}
+	h, ok = readHead(b[:], seg.number)
+	if !ok || off+h.size() > seg.size {
+		return head{}, nil, false, nil
+	}
+	meta = make([]byte, h.meta)
+	if n, _ := seg.f.ReadAt(meta, off+headSize); n < len(meta) || checksum(meta) != h.metaCRC {
+		return h, nil, false, nil
+	}
+	if all && h.body > 0 {
+		sum := crc32.New(castagnoli)
+		_, err := io.Copy(sum, io.NewSectionReader(seg.f, off+headSize+int64(h.meta), int64(h.body)))
+		if err != nil || sum.Sum32() != h.bodyCRC {
+			return h, nil, false, nil
+		}
+	}
+	return h, meta, true, nil
+}
+
+// afterDamage looks behind something that is no record. If the log says that it had been durable there, it is rot, and
+// the next record is where to go on. Else the log ends: nobody was told that what follows was stored.
+func (s *Store) afterDamage(seg *segment, off, limit int64) (next int64, rotten bool) {
+	if limit > off {
+		if at, ok := nextHead(seg.f, limit, seg.number, off+8); ok {
+			return at, true
+		}
+		return limit, true
+	}
+	first := int64(0)
+	for at := off; ; {
+		found, ok := nextHead(seg.f, seg.size, seg.number, at+8)
+		if !ok {
+			return 0, false
+		}
+		if first == 0 {
+			first = found
+		}
+		var b [headSize]byte
+		seg.f.ReadAt(b[:], found)
+		if h, _ := readHead(b[:], seg.number); int64(h.synced) > off {
+			return first, true
+		}
+		at = found
+	}
+}
+
+// nextHead finds the next head of a record, from an offset on.
+func nextHead(f file, size int64, number uint64, from int64) (int64, bool) {
+	const step = 1 << 20
+	b := make([]byte, step+headSize)
+	for at := align(from); at+headSize <= size; at += step {
+		n, _ := f.ReadAt(b[:min(int64(len(b)), size-at)], at)
+		for k := 0; k+headSize <= n; {
+			i := bytes.Index(b[k:n], magic[:])
+			if i < 0 {
+				break
+			}
+			start := k + i - 5
+			if start >= 0 && start < step && start%8 == 0 && start+headSize <= n {
+				if _, ok := readHead(b[start:n], number); ok {
+					return at + int64(start), true
+				}
+			}
+			k += i + 1
+		}
+	}
+	return 0, false
+}
+
+// replayRecord changes memory as the record says.
+func (s *Store) replayRecord(h head, at place, meta []byte, gap bool) error {
+	s.eventSeq = max(s.eventSeq, h.event)
+	switch h.kind {
+	case putRecord:
+		m, err := decodeMeta(meta)
+		if err != nil {
+			return err
+		}
+		for seq := s.seq + 1; gap && seq < h.seq && h.seq-seq < 10_000; seq++ {
+			s.lost(seq, place{segment: at.segment, off: at.off})
+		}
+		s.put(newMessage(h.seq, at, m))
+	case moveRecord:
+		return s.replayMove(h, at, meta)
+	case setRecord:
+		return s.applySet(meta)
+	case ackRecord:
+		r := reader{b: meta}
+		if upTo := r.uint(); r.err == nil && upTo < math.MaxUint64 {
+			s.eventSeq = max(s.eventSeq, upTo+1)
+			return s.acknowledge(upTo)
+		}
+		return errCode
+	case forgetRecord:
+		r := reader{b: meta}
+		for range r.count() {
+			if m := s.load(r.uint()); m != nil {
+				s.forget(m)
+			}
+		}
+		return r.err
+	}
+	return nil
+}
+
+func (s *Store) replayMove(h head, at place, b []byte) error {
+	r := reader{b: b}
+	encoded, state := r.bytes(), r.bytes()
+	fresh, err := decodeMessage(h.seq, state)
+	if err = errors.Join(r.err, err); err != nil {
+		return err
+	}
+	if m := s.load(h.seq); m != nil {
+		s.moved(m, at)
+		return nil
+	}
+	fresh.at = at
+	fresh.meta, _ = decodeMeta(encoded)
+	s.add(fresh)
+	return nil
+}
+
+// lost takes in a message of which nothing can be read.
+func (s *Store) lost(seq uint64, at place) {
+	if s.load(seq) != nil || seq <= s.indexed {
+		return
+	}
+	m := &message{seq: seq, at: at, lanes: []string{""}, ended: never, damaged: true, items: []item{{state: damaged, until: never, expires: never}}}
+	s.add(m)
+	s.event(m, 0, 0)
+}
