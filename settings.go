@@ -58,5 +58,5 @@ func openQueue(value string) (queue.Store, error) {
 	if value == "memory:" {
 		return &queue.Memory{}, nil
 	}
-	return nil, fmt.Errorf("want memory:")
+	return nil, fmt.Errorf("%q is no queue: want memory: or nothing", value)
 }
