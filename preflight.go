@@ -174,7 +174,7 @@ type examination struct {
 }
 
 func (x *examination) add(rule string, s Severity, by, evidence, remedy string) {
-	f := Finding{Rule: rule, Severity: s, Evidence: printable(evidence), Remedy: printable(remedy)}
+	f := Finding{Rule: rule, Severity: s, Evidence: printable(strings.ReplaceAll(evidence, "\n", "?")), Remedy: printable(remedy)}
 	if by != "" {
 		f.By = strings.Split(by, ", ")
 	}

@@ -80,7 +80,11 @@ func (x *examination) signatures(ctx context.Context, list []dkim.Verification) 
 // signature judges one, and returns the rule that speaks against it.
 func (x *examination) signature(ctx context.Context, v dkim.Verification) string {
 	name := v.Selector + "._domainkey." + v.Domain
-	what := fmt.Sprintf("the %s key %s", strings.TrimSuffix(v.Algorithm, "-sha256"), name)
+	kind := "RSA"
+	if strings.HasPrefix(v.Algorithm, "ed25519") {
+		kind = "Ed25519"
+	}
+	what := fmt.Sprintf("the %s key %s", kind, name)
 	remedy := x.keyRecord(ctx, v, name)
 	texts, err := x.dns.LookupTXT(ctx, name)
 	fail := func(rule, evidence string) string {
@@ -147,7 +151,7 @@ func (x *examination) keyRecord(ctx context.Context, v dkim.Verification, name s
 				continue
 			}
 			if r, err := k.Record(); err == nil {
-				return "publish as the only record: " + r.Zone(name)
+				return "publish as the only record: " + strings.TrimSpace(r.Zone(name))
 			}
 		}
 	}

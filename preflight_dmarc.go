@@ -91,11 +91,11 @@ func (x *examination) dmarcRecord(v dmarc.Verdict) {
 	better := func(change func(r *dmarc.Record)) string {
 		r := v.Record
 		change(&r)
-		return "publish " + txtRecord("_dmarc."+v.At, r.String()) + " in its place"
+		return "publish instead: " + txtRecord("_dmarc."+v.At, r.String())
 	}
 	if v.Record.Policy == dmarc.None {
 		x.add("dmarc-policy-none", SeverityNotice, "", text+" asks for nothing (p=none): others can use the name",
-			better(func(r *dmarc.Record) { r.Policy = dmarc.Quarantine })+", once the reports show that all mail passes")
+			"once the reports show that all mail passes, "+better(func(r *dmarc.Record) { r.Policy = dmarc.Quarantine }))
 	}
 	if v.Record.Testing {
 		x.add("dmarc-testing", SeverityNotice, "RFC 9989", text+" is in test mode (t=y): its policy is applied one step weaker", better(func(r *dmarc.Record) { r.Testing = false }))

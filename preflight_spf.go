@@ -106,7 +106,7 @@ func (x *examination) spfOf(ctx context.Context, source netip.Addr, cost spf.Res
 		}
 		x.settle("spf", bad, rule)
 	default:
-		x.add("spf-"+r.Verdict, SeverityFailure, spfBy, fmt.Sprintf("%s: %s", what, r.Record), "publish "+txtRecord(x.spfDomain, x.spfRecord(r.Record))+" in its place")
+		x.add("spf-"+r.Verdict, SeverityFailure, spfBy, fmt.Sprintf("%s: %s", what, r.Record), "publish instead: "+txtRecord(x.spfDomain, x.spfRecord(r.Record)))
 		x.settle("spf", bad, "spf-"+r.Verdict)
 	}
 }

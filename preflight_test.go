@@ -248,13 +248,13 @@ func TestPreflightErrors(t *testing.T) {
 
 // What strangers publish must not command the terminal.
 func TestPreflightPrintable(t *testing.T) {
-	d := patient(swap(`"v=spf1 ip4:192.0.2.25 -all"`, `"v=spf1 \027[2J\007 -all"`)(withKeys()))
+	d := patient(swap(`"v=spf1 ip4:192.0.2.25 -all"`, `"v=spf1 \027[2J\007\010ok -all"`)(withKeys()))
 	r, err := d.Preflight(t.Context(), "news@good.test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range r.Findings {
-		if strings.ContainsAny(f.Evidence+f.Remedy, "\x1b\x07\x00") {
+		if strings.ContainsAny(f.Evidence+f.Remedy, "\x1b\x07\n\x00") {
 			t.Errorf("%q", f)
 		}
 	}

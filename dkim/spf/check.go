@@ -3,6 +3,7 @@ package spf
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -77,9 +78,13 @@ func run(ctx context.Context, dns DNS, domain string, q Query, limits ...spf.Opt
 	verdict, err := spf.CheckHostWithSender(net.IP(q.IP.Unmap().AsSlice()), q.Hello, q.Sender,
 		append(limits, spf.WithContext(ctx), spf.WithResolver(c))...)
 	r := Result{Verdict: string(verdict), Err: err, Domain: domain, Record: c.record, Lookups: c.lookups, Voids: c.voids}
-	var syntax *SyntaxError
-	if errors.As(c.broken, &syntax) && verdict == spf.PermError {
-		r.Err = c.broken
+	if verdict == spf.PermError {
+		switch {
+		case c.broken != nil:
+			r.Err = c.broken
+		case errors.Is(err, spf.ErrNoResult):
+			r.Err = fmt.Errorf("%w at %s, which is included", err, c.last)
+		}
 	}
 	return r
 }

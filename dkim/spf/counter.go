@@ -13,7 +13,8 @@ type counter struct {
 	DNS
 	domain string
 	record string
-	broken error // the syntax error that ended the check
+	last   string // whose record was asked for last
+	broken error  // the syntax error that ended the check
 
 	fetched        bool // the first record, which is free
 	lookups, voids int
@@ -22,7 +23,7 @@ type counter struct {
 
 func (c *counter) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	first := !c.fetched
-	c.fetched = true
+	c.fetched, c.last = true, name
 	if !first { // include or redirect
 		c.lookups++
 	}

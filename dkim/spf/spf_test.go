@@ -142,6 +142,9 @@ indown.test TXT v=spf1 include:down.test -all
 	if r := spf.Check(t.Context(), z, query("inwrong.test")); !errors.As(r.Err, &syntax) || syntax.Term != "ipv4:192.0.2.2" {
 		t.Errorf("a syntax error in an included record: %v", r.Err)
 	}
+	if r := spf.Check(t.Context(), z, query("nowhere.test")); r.Err == nil || !strings.Contains(r.Err.Error(), "at missing.test") {
+		t.Errorf("an included domain without record: %v", r.Err)
+	}
 	if r := spf.Check(t.Context(), z, spf.Query{IP: netip.MustParseAddr("::ffff:192.0.2.1"), Hello: "plain.test"}); r.Verdict != "pass" || r.Domain != "plain.test" {
 		t.Errorf("the null sender: %+v", r)
 	}
