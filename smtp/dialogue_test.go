@@ -62,7 +62,7 @@ var dialogues = []struct {
 	{"lmtp", []step{with(one("b final ok 250 2.0.0 b\nc rcpt permanent 550 5.1.1 no\nd final temporary 452 4.2.2 d is over quota\ne final unsure", "b", "c", "d", "e"),
 		func(s *smtp.Server) { s.LMTP = true })}},
 	{"nextflight", []step{one("b final ok 250 ok", "b"), together(one("b final ok 250 ok", "b"), from("a2@a.test", one("c final ok 250 ok", "c")))}},
-	{"nested", []step{one("b final ok 250 ok", "b"), together(one("no rcpt permanent 550 5.1.1 no", "no"), one("c final ok 250 2.0.0 taken", "c"),
+	{"nested", []step{one("b final ok 250 ok", "b"), together(one("b final ok 250 ok", "b"), one("c final ok 250 ok", "c")), together(one("no rcpt permanent 550 5.1.1 no", "no"), one("c final ok 250 2.0.0 taken", "c"),
 		from("other@a.test", one("d final ok 250 2.0.0 taken", "d")), one("e rcpt permanent 550 5.1.1 no", "e"), one("f final ok 250 2.0.0 taken", "f"))}},
 }
 
@@ -110,7 +110,7 @@ func TestDialogues(t *testing.T) {
 	for _, test := range dialogues {
 		t.Run(test.file, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pool := &smtp.Pool{Hello: "c.test", MaxConns: 1, Dial: smtptest.Link{}.Dial(smtptest.Dialogue(t, nil, "testdata/dialogue/"+test.file+".smtp"))}
+				pool := &smtp.Pool{Hello: "c.test", MaxConns: 1, IdleTime: time.Hour, Dial: smtptest.Link{}.Dial(smtptest.Dialogue(t, nil, "testdata/dialogue/"+test.file+".smtp"))}
 				for _, s := range test.steps {
 					s.run(t, pool)
 				}

@@ -15,6 +15,7 @@ func (s *session) fail(err error) {
 	if s.err != nil {
 		return
 	}
+	s.learnLoss(err)
 	s.err, s.retired = err, true
 	s.raw.Close()
 	if s.idle != nil {

@@ -29,6 +29,7 @@ type handshake struct {
 	raw     net.Conn // conn without TLS
 	replies *replyReader
 	ext     extensions
+	alone   bool // one transaction at a time
 	phase   *phaseMark
 	secrets []string // that were sent, for a server may say them back
 }
@@ -150,6 +151,7 @@ func (h *handshake) greet() error {
 	if h.replies.code != 220 {
 		return h.refused()
 	}
+	h.alone = crashesWhenShared(h.replies.text)
 	return nil
 }
 

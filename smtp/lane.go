@@ -25,7 +25,9 @@ type lane struct {
 	resume   tls.ClientSessionCache
 
 	proven          bool // a mail came through with the extensions in use
+	shared          bool // one did while another was already behind it
 	lockstepUntil   time.Time
+	aloneUntil      time.Time // one transaction at a time
 	noChunkingUntil time.Time
 	noDialUntil     time.Time // a further connection was refused while others stand
 	users           int       // callers of Deliver
@@ -142,17 +144,17 @@ func (l *lane) dialMore() {
 
 // promise is how many transactions a new connection is expected to bear.
 func (l *lane) promise() int {
-	if time.Now().Before(l.lockstepUntil) {
+	if now := time.Now(); now.Before(l.lockstepUntil) || now.Before(l.aloneUntil) {
 		return 1
 	}
 	return l.pool.inFlight()
 }
 
 func (s *session) promise() int {
-	if !s.pipelining {
+	if s.alone || !s.pipelining {
 		return 1
 	}
-	return s.lane.pool.inFlight()
+	return s.lane.promise()
 }
 
 // dial begins a connection on behalf of t. It lives on for others when t's caller goes.

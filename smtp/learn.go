@@ -20,6 +20,32 @@ func (s *session) learn(t *transaction) bool {
 	return !t.sent()
 }
 
+// crashesWhenShared knows servers by their greeting that die when MAIL and RCPT of the next transaction
+// come before the last one has ended, though RFC 2920 and 3030 allow it and they offer it: Dovecot
+// (2.3) takes the mail and ends with a failed assertion before it says so.
+func crashesWhenShared(greeting []byte) bool {
+	return bytes.Contains(bytes.ToLower(greeting), []byte("dovecot"))
+}
+
+// learnLoss judges a connection that was lost with several transactions in flight: unless it is known that
+// the server can bear that, it gets one at a time for a while. A server that could is given the benefit
+// of the doubt, once.
+func (s *session) learnLoss(err error) {
+	begun := 0
+	for _, t := range s.queue {
+		if t.begun {
+			begun++
+		}
+	}
+	if begun < 2 || errors.Is(err, errGoneAway) || errors.Is(err, errAbandoned) || errors.Is(err, errSource) {
+		return
+	}
+	if !s.lane.shared {
+		s.lane.aloneUntil = time.Now().Add(remembered)
+	}
+	s.lane.shared = false
+}
+
 var errMishandled = errors.New("the server mishandles what it offers")
 
 // mishandled judges a finished transaction that the server refused in a way that speaks of BDAT or

@@ -27,7 +27,7 @@ type session struct {
 	lmtp    bool
 	tcp     bool
 
-	pipelining, chunking bool
+	pipelining, chunking, alone bool
 
 	queue []*transaction // oldest first
 	next  int            // the first in queue that is not sent
@@ -49,17 +49,20 @@ type session struct {
 	idle     *time.Timer
 }
 
-// window is how many transactions may be on the session at once.
+// window is how many transactions may be on the session at once. It opens as the server shows that it can
+// keep up with what it offers: until one mail has come through there is one, and until one has
+// with another behind it there are two. That few would be in doubt.
 func (s *session) window() int {
+	most := s.promise()
 	switch {
-	case !s.pipelining, !s.lane.proven:
-		// Until one mail has come through, the server has not shown that it can keep up with what it offers:
-		// one mail in doubt is better than many.
+	case !s.lane.proven:
 		return 1
+	case !s.lane.shared:
+		return min(2, most)
 	case !s.chunking:
-		return min(3, s.lane.pool.inFlight()) // body and dot, DATA of the next, and one that comes
+		return min(3, most) // body and dot, DATA of the next, and one that comes
 	}
-	return s.lane.pool.inFlight()
+	return most
 }
 
 // room says whether another transaction of that size may come.
@@ -254,6 +257,7 @@ func (s *session) finish(t *transaction) {
 	s.carried++
 	if !s.dirty {
 		s.lane.proven = true
+		s.lane.shared = s.lane.shared || len(s.queue) > 0 && s.queue[0].begun
 	}
 	mishandled := s.mishandled(t)
 	t.settle()
