@@ -31,7 +31,7 @@ import (
 //
 //	hello=NAME                        the name said in EHLO
 //	dkim=DOMAIN:SELECTOR:KEYFILE      signs; may be given again
-//	queue=memory:                     Send queues, and Run delivers
+//	queue=memory: or queue=disk:PATH  Send queues, and Run delivers
 //	ca=PEMFILE                        the only certificate authorities that are trusted
 //	timeout=30s                       the longest wait for the server at any step
 //	tls=required|opportunistic|none   (smtp, lmtp) how much TLS is demanded

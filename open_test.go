@@ -86,6 +86,28 @@ func TestOpenCombined(t *testing.T) {
 	}
 }
 
+func TestOpenQueue(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "spool")
+	for _, url := range []string{"direct://?queue=memory:", "direct://?queue=disk:" + folder, "failover(direct://?queue=memory: direct://?queue=memory:)"} {
+		c, err := Open(url)
+		if err != nil || c.Queue == nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if err := c.Queue.Close(); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	if _, err := os.Stat(folder); err != nil {
+		t.Error(err)
+	}
+	for _, url := range []string{"direct://?queue=tape:", "direct://?queue=disk:", "direct://?queue=disk", "failover(direct://?queue=memory: direct://?queue=disk:" + folder + ")"} {
+		if _, err := Open(url); err == nil || !strings.Contains(err.Error(), "queue=") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {

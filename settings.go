@@ -1,11 +1,13 @@
 package postrider
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/postrider/postrider/dkim"
 	"github.com/postrider/postrider/queue"
+	"github.com/postrider/postrider/queue/disk"
 )
 
 // settings are the parameters of a URL that belong to the client, not to one transport.
@@ -20,18 +22,29 @@ func (s *settings) collect(p *parameters) {
 	s.queue = append(s.queue, p.take("queue")...)
 }
 
-// apply sets up the client.
+// apply sets up the client. The queue comes last: it is opened only when nothing else is wrong.
 func (s *settings) apply(c *Client) error {
+	if err := s.sign(c); err != nil {
+		return err
+	}
 	for n, value := range s.queue {
 		if n > 0 && value != s.queue[0] {
 			return fmt.Errorf("queue=%s: there is one already", value)
 		}
-		store, err := openQueue(value)
-		if err != nil {
-			return fmt.Errorf("queue=%s: %w", value, err)
-		}
-		c.Queue = store
 	}
+	if len(s.queue) == 0 {
+		return nil
+	}
+	store, err := openQueue(s.queue[0])
+	if err != nil {
+		return fmt.Errorf("queue=%s: %w", s.queue[0], err)
+	}
+	c.Queue = store
+	return nil
+}
+
+// sign sets the signer.
+func (s *settings) sign(c *Client) error {
 	if len(s.dkim) == 0 {
 		return nil
 	}
@@ -55,8 +68,12 @@ func (s *settings) apply(c *Client) error {
 
 // openQueue opens a queue named in a URL.
 func openQueue(value string) (queue.Store, error) {
-	if value == "memory:" {
+	kind, folder, _ := strings.Cut(value, ":")
+	switch {
+	case value == "memory:":
 		return &queue.Memory{}, nil
+	case kind == "disk" && folder != "":
+		return disk.Open(folder)
 	}
-	return nil, fmt.Errorf("%q is no queue: want memory: or nothing", value)
+	return nil, errors.New("want memory: or disk:PATH")
 }

@@ -1,0 +1,187 @@
+// Queue shows that accepted mail survives the death of the process. It starts a receiving server, and then
+// itself as a worker that keeps mail in a disk queue and delivers it. The worker is killed without warning
+// while it delivers; it is started again, and delivers what is left:
+//
+//	worker 1: Send … Send ─► disk queue ─► Run ─► server      killed in the middle
+//	worker 2:                disk queue ─► Run ─► server      delivers the rest
+//
+//	go run ./examples/queue
+//
+// At the end every mail has arrived. One that arrived twice was delivered by the first worker and not yet written
+// down as delivered when it died: SMTP cannot promise more (RFC 1047).
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/smtp/smtptest"
+)
+
+const (
+	mails  = 200
+	killAt = 60 // mails that have arrived
+)
+
+func main() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if url := os.Getenv("QUEUE_WORKER"); url != "" {
+		exit(work(ctx, url, os.Getenv("QUEUE_SEND") != "", os.Stdin, os.Stdout))
+		return
+	}
+	exit(run(ctx, os.Stdout))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "queue:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the world of the workers: the server, and whoever kills them.
+func run(ctx context.Context, w io.Writer) error {
+	server := (&smtptest.Server{Delay: map[string]time.Duration{"END": 2 * time.Millisecond}}).Start()
+	defer server.Close()
+	spool, err := os.MkdirTemp("", "postrider-queue")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(spool)
+	url := "smtp://" + server.Addr() + "?tls=none&hello=client.example.com&queue=disk:" + spool
+
+	first, err := start(ctx, url, true)
+	if err != nil {
+		return err
+	}
+	if err := first.expect("accepted"); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "worker 1 has accepted %d mails\n", mails)
+	if _, err := server.Wait(ctx, killAt); err != nil {
+		return err
+	}
+	if err := first.kill(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "worker 1 is killed; %d mails have arrived\n", server.Count())
+
+	second, err := start(ctx, url, false)
+	if err != nil {
+		return err
+	}
+	if err := second.expect("empty"); err != nil {
+		return err
+	}
+	second.stop()
+	return judge(w, server.Messages())
+}
+
+// judge counts what arrived.
+func judge(w io.Writer, arrived []*smtptest.Message) error {
+	seen := make(map[string]bool)
+	for _, m := range arrived {
+		seen[m.Field("Subject")] = true
+	}
+	fmt.Fprintf(w, "worker 2 has emptied the queue: %d of %d mails have arrived, %d of them twice\n", len(seen), mails, len(arrived)-len(seen))
+	if len(seen) != mails {
+		return fmt.Errorf("%d mails were lost", mails-len(seen))
+	}
+	return nil
+}
+
+// work is the worker: it accepts mail if it shall, says so, and delivers until its standard input ends.
+func work(ctx context.Context, url string, send bool, stdin io.Reader, stdout io.Writer) error {
+	client, err := postrider.Open(url)
+	if err != nil {
+		return err
+	}
+	client.Runner.LaneInitial, client.Runner.LaneMax = 1, 1 // slowly, so that it can be killed in the middle
+	if send {
+		for n := range mails {
+			_, err := client.Send(ctx, &postrider.Message{
+				From:    postrider.Addr("", "ada@example.com"),
+				To:      []postrider.Address{postrider.Addr("", "bob@example.org")},
+				Subject: fmt.Sprint("mail ", n),
+				Text:    "Hello.\n",
+				Key:     fmt.Sprint("mail-", n),
+			})
+			if err != nil {
+				return err // nothing else has taken responsibility for this mail
+			}
+		}
+		fmt.Fprintln(stdout, "accepted")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client.Events = &left{queue: client, done: func() { fmt.Fprintln(stdout, "empty") }}
+	go func() {
+		io.Copy(io.Discard, stdin)
+		cancel()
+	}()
+	if err := client.Run(ctx); err != nil {
+		return err
+	}
+	return client.Queue.Close()
+}
+
+// worker is a process of this program.
+type worker struct {
+	cmd   *exec.Cmd
+	in    io.Closer
+	lines *bufio.Reader
+}
+
+func start(ctx context.Context, url string, send bool) (*worker, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self)
+	cmd.Env = append(os.Environ(), "QUEUE_WORKER="+url)
+	if send {
+		cmd.Env = append(cmd.Env, "QUEUE_SEND=yes")
+	}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &worker{cmd, in, bufio.NewReader(out)}, cmd.Start()
+}
+
+// expect waits for a line of the worker.
+func (w *worker) expect(word string) error {
+	line, err := w.lines.ReadString('\n')
+	if strings.TrimSpace(line) == word {
+		return nil
+	}
+	return fmt.Errorf("the worker says %q, %v", line, err)
+}
+
+// kill ends the process as a power cut would: it learns nothing.
+func (w *worker) kill() error {
+	if err := w.cmd.Process.Kill(); err != nil {
+		return err
+	}
+	w.cmd.Wait() // its error is the kill
+	return nil
+}
+
+// stop lets the worker end by itself.
+func (w *worker) stop() {
+	w.in.Close()
+	w.cmd.Wait()
+}
