@@ -24,6 +24,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"time"
@@ -64,12 +65,13 @@ func program(ctx context.Context, postfix, name string, args ...string) *exec.Cm
 type figure struct{ rate, cpu float64 } // messages a second, µs a message
 
 func run(postfix string, n, size, rounds int) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel() // ends the sink
-	addr, err := startSink(ctx, postfix)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer cancel()
+	addr, stop, err := startSink(ctx, postfix)
 	if err != nil {
 		return err
 	}
+	defer stop()
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -132,13 +134,13 @@ func measure(cmd *exec.Cmd, n int) (figure, error) {
 	return figure{float64(n) / wall.Seconds(), float64(cpu.Microseconds()) / float64(n)}, nil
 }
 
-// startSink runs smtp-sink on a free port of loopback until ctx ends.
-func startSink(ctx context.Context, postfix string) (string, error) {
+// startSink runs smtp-sink on a free port of loopback.
+func startSink(ctx context.Context, postfix string) (addr string, stop func(), err error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	addr := l.Addr().String()
+	addr = l.Addr().String()
 	l.Close()
 	args := []string{addr, "100"}
 	if os.Geteuid() == 0 {
@@ -147,14 +149,18 @@ func startSink(ctx context.Context, postfix string) (string, error) {
 	cmd := program(ctx, postfix, "smtp-sink", args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	go cmd.Wait()
+	stop = func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
 	for range 100 {
 		if c, err := net.Dial("tcp", addr); err == nil {
-			return addr, c.Close()
+			return addr, stop, c.Close()
 		}
 		<-time.After(50 * time.Millisecond)
 	}
-	return "", fmt.Errorf("smtp-sink does not listen at %s", addr)
+	stop()
+	return "", nil, fmt.Errorf("smtp-sink does not listen at %s", addr)
 }

@@ -1,0 +1,68 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/postrider/postrider/smtp"
+	"github.com/postrider/postrider/smtp/smtptest"
+)
+
+// What the relay has accepted arrives, signed, and nothing is left when it ends.
+func TestRelay(t *testing.T) {
+	far := (&smtptest.Server{}).Start()
+	defer far.Close()
+	control, hangUp := io.Pipe()
+	lines, out := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- relay("127.0.0.1:0", far.Addr(), t.TempDir(), control, out) }()
+	line, err := bufio.NewReader(lines).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	const message = "From: <" + sender + ">\r\nTo: <" + recipient + ">\r\nSubject: relay\r\n\r\nHello.\r\n"
+	pool := new(smtp.Pool)
+	to := &smtp.Server{Host: "relay", Addrs: []netip.AddrPort{netip.MustParseAddrPort(strings.TrimSpace(line))}, Security: smtp.Plaintext}
+	for _, r := range pool.Deliver(t.Context(), to, &smtp.Envelope{From: sender, To: smtp.Addresses(recipient), Size: int64(len(message)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(message)), nil }}) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	m := smtptest.Expect(t, far, 1)[0]
+	if m.From != sender || len(m.To) != 1 || m.To[0] != recipient {
+		t.Errorf("from %s to %s", m.From, m.To)
+	}
+	if got := m.Field("DKIM-Signature"); !strings.Contains(got, "a=ed25519-sha256") || !strings.Contains(got, "d=client.example.test") {
+		t.Errorf("signature %q", got)
+	}
+	if !bytes.HasSuffix(m.Data, []byte("\r\n\r\nHello.\r\n")) {
+		t.Errorf("%q", m.Data)
+	}
+	if err := pool.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	hangUp.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSinkCounts(t *testing.T) {
+	s := new(sink)
+	for _, p := range []string{"sess=1 quit=0 me", "sg=3\rsess=1 quit=0 mesg=12\rsess=2 quit=1 mesg=1"} {
+		if n, err := s.Write([]byte(p)); n != len(p) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n := s.count.Load(); n != 12 {
+		t.Errorf("counted %d", n)
+	}
+}
