@@ -123,3 +123,17 @@ func ExampleCache() {
 	fmt.Println(zone.Asked())
 	// Output: [example.test. MX]
 }
+
+// What policies found tells why a route is as it is.
+func ExampleFinding() {
+	route := &mx.Route{Domain: "example.test", Findings: []mx.Finding{
+		{Type: "sts", Domain: "example.test", Enforced: true, Hosts: []string{"mx1.example.test"}},
+		{Type: "tlsa", Domain: "mx1.example.test", Result: "dnssec-invalid", Reason: "the answer is bogus"},
+	}}
+	for _, f := range route.Findings {
+		fmt.Printf("%s %v %q\n", f.Type, f.Enforced, f.Result)
+	}
+	// Output:
+	// sts true ""
+	// tlsa false "dnssec-invalid"
+}

@@ -114,7 +114,7 @@ func ExampleFault() {
 		if err != nil {
 			panic(err)
 		}
-		return smtptest.Fault{At: 12}.Conn(c)
+		return smtptest.Fault{Kind: smtptest.Cut, At: 12}.Conn(c)
 	}
 	c := dial()
 	defer c.Close()
