@@ -105,6 +105,9 @@ func work(ctx context.Context, url string, send bool, stdin io.Reader, stdout io
 		return err
 	}
 	client.Runner.LaneInitial, client.Runner.LaneMax = 1, 1 // slowly, so that it can be killed in the middle
+	// What a dead worker had in its hands is tried again after these; minutes are better for real mail.
+	client.Runner.Lease = 2 * time.Second
+	client.Runner.Schedule.Delays = []time.Duration{2 * time.Second}
 	if send {
 		for n := range mails {
 			_, err := client.Send(ctx, &postrider.Message{
