@@ -215,7 +215,11 @@ func (h *handshake) upgrade(ctx context.Context) error {
 		return errors.Join(ErrTLS, h.refused())
 	}
 	if n := h.replies.r.Buffered(); n > 0 {
-		return fmt.Errorf("%w: %d octets in the clear after the reply to STARTTLS", ErrTLS, n)
+		err := fmt.Errorf("%w: %d octets in the clear after the reply to STARTTLS", ErrTLS, n)
+		if b, _ := h.replies.r.Peek(1); !digit(b[0]) {
+			err = fmt.Errorf("%w: %w", err, errHandshake) // no injected reply, but a server that cannot do TLS
+		}
+		return err
 	}
 	if err := h.startTLS(ctx); err != nil {
 		return err
