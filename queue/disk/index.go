@@ -31,9 +31,9 @@ var (
 
 var errIndex = errors.New("disk: the index is damaged")
 
-func openIndex(path string) (x *index, err error) {
+func openIndex(path string, noSync bool) (x *index, err error) {
 	defer guard(&err)()
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoSync: noSync})
 	if err != nil {
 		return nil, err
 	}

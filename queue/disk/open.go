@@ -94,7 +94,7 @@ func (c Config) recover(files folder, spool uint64, path string) (*Store, error)
 	s.log = newLog(files, spool, c.Segment)
 	err := s.log.find()
 	if err == nil {
-		s.index, err = openIndex(path)
+		s.index, err = openIndex(path, c.noSync)
 		if err != nil && !errors.Is(err, os.ErrPermission) {
 			err = fmt.Errorf("%w: %w", errIndex, err)
 		}

@@ -22,6 +22,7 @@ type Config struct {
 	files  folder        // nil: the real one
 	every  time.Duration // between checkpoints. Zero: checkpointEvery
 	window int           // entries of the schedule in memory. Zero: 65536
+	noSync bool          // of the index
 }
 
 // Store is a queue.Store in a folder. It is safe for concurrent use, by one process.
