@@ -1,6 +1,9 @@
 package disk
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+)
 
 // commit writes batches until the log is closed.
 func (l *log) commit() {
@@ -10,6 +13,7 @@ func (l *log) commit() {
 		for len(l.open.records) == 0 && !l.closed {
 			l.wake.Wait()
 		}
+		l.gather()
 		b := l.open
 		l.open, l.writing = newBatch(), b
 		err, done := l.err, l.closed && len(b.records) == 0
@@ -25,6 +29,17 @@ func (l *log) commit() {
 		if done {
 			return
 		}
+	}
+}
+
+// gather lets callers who are about to append do it, as long as more come: who was woken by the last sync would else wait
+// for two more, not one. A lone caller costs it nothing.
+func (l *log) gather() {
+	for n := 0; n < len(l.open.records); {
+		n = len(l.open.records)
+		l.mu.Unlock()
+		runtime.Gosched()
+		l.mu.Lock()
 	}
 }
 

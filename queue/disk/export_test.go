@@ -15,7 +15,7 @@ func (c Config) Restless() Config {
 func Preallocated(path string, size int64) (*os.File, error) {
 	f, err := os.Create(path)
 	if err == nil {
-		err = zeros(f, size)
+		err = allocate(f, size)
 	}
 	if err == nil {
 		err = f.Sync()
