@@ -144,23 +144,23 @@ func (ls *lanes) publish(l *laneState, now time.Time) {
 	ls.limits[l.name] = free
 }
 
-// wake ends the rests that are over, and gives the end of the next one; zero: none rests.
-func (ls *lanes) wake(now time.Time) (next time.Time) {
+// wake ends the rests that are over, and says whether one was.
+func (ls *lanes) wake(now time.Time) bool {
 	if ls.rests.IsZero() || now.Before(ls.rests) {
-		return ls.rests
+		return false
 	}
+	ls.rests = time.Time{}
 	for _, l := range ls.all {
 		switch {
 		case l.rests.IsZero():
 		case !now.Before(l.rests):
 			l.rests = time.Time{}
 			ls.publish(l, now)
-		case next.IsZero() || l.rests.Before(next):
-			next = l.rests
+		case ls.rests.IsZero() || l.rests.Before(ls.rests):
+			ls.rests = l.rests
 		}
 	}
-	ls.rests = next
-	return next
+	return true
 }
 
 // answering are the limits of the lanes that are known to answer.

@@ -114,7 +114,10 @@ func (r *Runner) Run(ctx context.Context) error {
 func (x *run) loop() error {
 	for x.stop.Err() == nil {
 		now := wall()
-		x.lanes.wake(now)
+		x.hungry = x.lanes.wake(now) || x.hungry
+		if !x.next.IsZero() && !now.Before(x.next) {
+			x.hungry, x.woken, x.next, x.earlier = true, true, time.Time{}, nil
+		}
 		if err := x.sweep(now); errors.Is(err, ErrClosed) {
 			return err
 		}
@@ -154,7 +157,7 @@ var (
 // claim claims for the free places. It clears hungry when nothing more can be had.
 func (x *run) claim(now time.Time) error {
 	x.polled = now
-	if x.earlier == nil || !x.next.IsZero() && !now.Before(x.next) {
+	if x.earlier == nil {
 		// Before the claim, or what is put between the two would be seen by neither.
 		at, earlier, err := x.Store.Next(x.store, now)
 		if err != nil {

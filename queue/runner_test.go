@@ -292,3 +292,25 @@ func TestRunnerEndsWithItsStore(t *testing.T) {
 		}
 	})
 }
+
+// unhurried is a store that takes its time to claim.
+type unhurried struct{ queue.Store }
+
+func (s unhurried) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Lease, error) {
+	l, err := s.Store.Claim(ctx, r)
+	nap(5 * time.Millisecond)
+	return l, err
+}
+
+// What becomes due while the store is asked for something else is not left until the next poll.
+func TestRunnerSlowStore(t *testing.T) {
+	opened(t, ok, func(o *office) {
+		o.Store = unhurried{o.Store}
+		for n := range 50 {
+			o.put(queue.Batch{Items: []queue.Item{{Due: time.Now().Add(time.Duration(n) * time.Millisecond)}}}, fmt.Sprint(n, "@a"))
+		}
+		o.start()
+		wait(time.Second)
+		o.equal("ends", len(o.ends(t)), 50)
+	})
+}
