@@ -156,6 +156,32 @@ func TestResetRefused(t *testing.T) {
 	}
 }
 
+// TestNestedLMTP has a mail ride behind one that fails, on a server that keeps the failed one open. Of its two
+// recipients one is accepted at the end: it shall not get the mail again.
+func TestNestedLMTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &smtptest.Server{LMTP: true, Sticky: true, Refuse: map[string]string{"no@b.test": "550 5.1.1 no"},
+			Reply: func(verb, line string) string {
+				if verb == "END" && line == "full@b.test" {
+					return "452 4.2.2 full"
+				}
+				return ""
+			}})
+		defer w.close(t)
+		to := &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext, LMTP: true}
+		w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, "first@b.test"))
+		done := make(chan string)
+		for _, rcpts := range [][]string{{"no@b.test"}, {"b@b.test", "full@b.test"}} {
+			go func() { done <- fates(w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, rcpts...))) }()
+			synctest.Wait()
+		}
+		if got := <-done + <-done; got != "no rcpt permanent 550 5.1.1 no\nb final ok 250 2.0.0 accepted\nfull final temporary 452 4.2.2 full\n" {
+			t.Error(got)
+		}
+		smtptest.Expect(t, w.Server, 2)
+	})
+}
+
 // TestEcho has servers that say back what they are told, credentials included.
 func TestEcho(t *testing.T) {
 	for _, mech := range []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2"} {

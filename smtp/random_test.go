@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -65,7 +66,12 @@ type history struct {
 	rand  *rand.Rand
 	mails []*mail
 	count map[string]int
+
+	corrupt atomic.Bool // octets may be changed on their way
 }
+
+// randomCA serves all histories.
+var randomCA = sync.OnceValue(smtptest.NewCA)
 
 type mail struct {
 	id       string
@@ -89,20 +95,39 @@ func newHistory(t *testing.T, seed uint64) *history {
 	if h.chance(0.2) {
 		extensions = append(extensions, fmt.Sprintf("LIMITS RCPTMAX=%d MAILMAX=%d", 1+h.n(3), 1+h.n(4)))
 	}
-	h.server = &smtptest.Server{Listener: smtptest.NewPipe(), Extensions: extensions, LMTP: h.chance(0.2), Record: true, Reply: h.reply()}
+	security := smtp.Plaintext
+	if h.chance(0.3) {
+		security = []smtp.Security{smtp.StartTLS, smtp.ImplicitTLS, smtp.Encrypted, smtp.Opportunistic}[h.n(4)]
+		extensions = append(extensions, "STARTTLS")
+	}
+	h.server = &smtptest.Server{Listener: smtptest.NewPipe(), Extensions: extensions, LMTP: h.chance(0.2), Record: true, Reply: h.reply(), Sticky: h.chance(0.3),
+		CA: randomCA(), ImplicitTLS: security == smtp.ImplicitTLS}
+	if security != smtp.Plaintext && security != smtp.Opportunistic && h.chance(0.4) {
+		h.server.Users, h.server.AuthRequired = map[string]string{"ada": "secret"}, true
+	}
 	h.pool = &smtp.Pool{Hello: "client.example.test", MaxConns: 1 + h.n(3), InFlight: 1 + h.n(6), MaxMessages: 1 + h.n(20)}
 	faults := h.chance(0.4)
 	dial := smtptest.Link{Delay: time.Duration(h.n(3)) * 10 * time.Millisecond, Segment: h.n(2) * (1 + h.n(100))}.Dial(h.server.Dial)
 	h.pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
 		if err == nil && faults && h.chance(0.6) {
-			kind := []smtptest.FaultKind{smtptest.Cut, smtptest.Vanish, smtptest.Stall}[h.n(3)]
-			c = smtptest.Fault{Kind: kind, Sent: h.chance(0.5), At: int64(h.n(1500))}.Conn(c)
+			kinds, most := []smtptest.FaultKind{smtptest.Cut, smtptest.Vanish, smtptest.Stall}, 1500
+			if security != smtp.Plaintext {
+				most = 5000
+			}
+			if security != smtp.Plaintext && security != smtp.Opportunistic {
+				kinds = append(kinds, smtptest.Corrupt) // TLS must notice it
+				h.corrupt.Store(true)
+			}
+			c = smtptest.Fault{Kind: kinds[h.n(len(kinds))], Sent: h.chance(0.5), At: int64(h.n(most))}.Conn(c)
 		}
 		return c, err
 	}
-	h.to = &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext, LMTP: h.server.LMTP}
-	for range 1 + h.n(8) {
+	h.to = &smtp.Server{Host: "mx.example.test", Security: security, LMTP: h.server.LMTP, TLS: randomCA().Client("mx.example.test")}
+	if h.server.AuthRequired {
+		h.to.Auth = &smtp.Auth{Username: "ada", Password: "secret"}
+	}
+	for range 1 + h.n(12) {
 		h.mails = append(h.mails, h.mail())
 	}
 	return h
@@ -179,8 +204,9 @@ func (h *history) run() {
 	defer h.server.Close()
 	begin := time.Now()
 	var wg sync.WaitGroup
+	spread := []int{1, 1, 50, 200}[h.n(4)]
 	for _, m := range h.mails {
-		pause := time.Duration(h.n(4)*h.n(50)) * time.Millisecond
+		pause := time.Duration(h.n(spread)) * time.Millisecond
 		wg.Go(func() {
 			defer m.cancel()
 			time.Sleep(pause)
@@ -201,6 +227,9 @@ func (h *history) run() {
 		h.judge(m)
 	}
 	for _, v := range h.server.Violations() {
+		if h.corrupt.Load() {
+			continue // the client said something else
+		}
 		h.errorf("the client broke the protocol: %s", v)
 	}
 }
@@ -214,6 +243,9 @@ func (h *history) judge(m *mail) {
 		}
 		if string(got.Data) != m.body {
 			h.errorf("%s: came as %d octets of %d", m.id, len(got.Data), len(m.body))
+		}
+		if got.From != m.envelope.From {
+			h.errorf("%s: came from %s, not %s", m.id, got.From, m.envelope.From)
 		}
 		for _, to := range got.To {
 			copies[to]++

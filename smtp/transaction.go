@@ -300,7 +300,7 @@ func (t *transaction) dataReply(r *replyReader) error {
 // (RFC 2033 s. 4.2), else one for all.
 func (t *transaction) finalReply(r *replyReader) error {
 	t.finals++
-	if t.ignored && (t.accepted == 0 || r.class() != 2) {
+	if t.ignored && (t.accepted == 0 || r.class() != 2 && !t.session.lmtp) { // in LMTP others may have it by now
 		t.failed, t.again = true, true
 		return nil
 	}

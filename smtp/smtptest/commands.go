@@ -128,7 +128,9 @@ func (s *session) mail(rest string) (string, func()) {
 		s.violation("MAIL before EHLO")
 		return "503 5.5.1 say hello first", nil
 	case s.open:
-		s.violation("MAIL within a transaction")
+		if !s.srv.Sticky {
+			s.violation("MAIL within a transaction")
+		}
 		return "503 5.5.1 nested MAIL", nil
 	case s.srv.AuthRequired && s.user == "":
 		return "530 5.7.0 authentication required", nil

@@ -94,7 +94,7 @@ func (s *session) bdat(line, rest string) {
 		s.broken = refusal
 		s.step("BDAT", line, func() (string, func()) { return refusal, nil })
 		if isLast {
-			s.transaction = transaction{}
+			s.transaction = s.afterwards(true)
 		}
 	case isLast:
 		s.end()
@@ -122,12 +122,15 @@ func (s *session) bdatRefusal(line string) string {
 func (s *session) end() {
 	m := s.message()
 	own := s.judge(m)
+	failed := s.afterwards(m.Chunks > 0)
 	s.transaction = transaction{data: s.reuse()}
 	if !s.srv.LMTP {
 		accepted := false
 		s.step("END", "", func() (string, func()) { return own, func() { accepted = true } })
 		if accepted && own[0] == '2' {
 			s.srv.keep(m)
+		} else {
+			s.transaction = failed
 		}
 		return
 	}
@@ -144,6 +147,14 @@ func (s *session) end() {
 	if len(m.To) > 0 && own[0] == '2' {
 		s.srv.keep(m)
 	}
+}
+
+// afterwards is what a message that was refused leaves.
+func (s *session) afterwards(chunks bool) transaction {
+	if chunks && s.srv.Sticky {
+		return transaction{open: s.open, from: s.from, params: s.params}
+	}
+	return transaction{}
 }
 
 // reuse gives the buffer to the next message when nobody keeps it.

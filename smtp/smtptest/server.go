@@ -29,6 +29,11 @@ type Server struct {
 	// MaxSize refuses larger messages with 552. Zero: the parameter of SIZE, else no limit.
 	MaxSize int64
 
+	// Sticky leaves a transaction open whose message by BDAT was refused, without its recipients, until
+	// RSET: MAIL is answered with 503. RFC 3030 s. 2 lets servers do so, and Postfix does when it
+	// accepted no recipient.
+	Sticky bool
+
 	// ImplicitTLS begins with the handshake.
 	ImplicitTLS bool
 	// TLS is the configuration of the server's side. Nil: a certificate for Name by CA.
