@@ -53,7 +53,7 @@ var badAddresses = []string{
 	"a@exa mple.org", "a@b@c", "a@example.org>", "a@example.org> ORCPT=x", "a\r\nRCPT TO:<x@y>@example.org",
 	"a@example.org\r\n", "a@example.org\n", "a\x00@example.org", "a\x7f@example.org", "a\t@example.org",
 	"\"a\r\nb\"@example.org", "\"a\x00\"@example.org", "\"a\tb\"@example.org", "\"a\\\r\n\"@example.org", "\"a\\\u00fc\"@example.org",
-	`"a"b@example.org`, `"a@example.org`, `"a\"@example.org`, `""@example.org`, `"a" @example.org`, `a"b"@example.org`,
+	`"a"b@example.org`, `"a"bexample.org`, `"a@example.org`, `"a\"@example.org`, `""@example.org`, `"a" @example.org`, `a"b"@example.org`,
 	".a@example.org", "a.@example.org", "a..b@example.org", "a(comment)@example.org", "a@example.org(comment)",
 	"a@(comment)example.org", "@x,@y:a@example.org", "a,b@example.org", "a;b@example.org", "a:b@example.org", "a<b@example.org",
 	"a[b@example.org", `a\b@example.org`, "a@-b.example", "a@b-.example", "a@b..example", "a@.b", "a@b.", "a@b_c.example",

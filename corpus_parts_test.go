@@ -31,6 +31,7 @@ func corpusFiles() []nasty {
 		file("slashes", "../../etc/passwd"),
 		file("percent", "100%25 'sure' *.txt"),
 		file("semicolons", "a;b=c,d(e)f@g:h?.txt"),
+		file("extended-specials", "100% *größer* 'als' gestern.txt"),
 		file("looks-encoded", "=?utf-8?Q?x?=.txt"),
 		file("looks-extended", "utf-8''x%20y.txt"),
 		file("right-to-left", hebrew+".pdf"),
@@ -105,7 +106,10 @@ func corpusTrees() []nasty {
 		message("eight-bit", german+"\r\n"),
 		message("long-lines", strings.Repeat("x", 2000)+"\r\n"),
 		message("no-end", "hello"),
-		message("our-boundary", "--=_m_a8d1d1f0a3\r\n--=_m_"+"\r\n"),
+		message("bare-cr", "a\rb\r\n"),
+		message("nul", "a\x00b\r\n"),
+		message("our-boundary", ownBoundary+"--\r\n"),
+		message("other-boundary", "--=_m_\r\n--=_m_000000000000000000000000--\r\n"),
 	}
 }
 

@@ -154,8 +154,9 @@ func expectedFile(a Attachment) leaf {
 	data, _ := io.ReadAll(r)
 	if l.Type == "message/rfc822" {
 		data = []byte(canonical(string(data)))
-		if bytes.Contains(data, bytes.Repeat([]byte("x"), 999)) {
-			l.Type = octetStream // its lines cannot go as they are
+		rest := strings.ReplaceAll(string(data), "\r\n", "")
+		if strings.Contains(rest, strings.Repeat("x", 999)) || strings.ContainsAny(rest, "\r\x00") || strings.Contains(rest, ownBoundary) {
+			l.Type = octetStream // it cannot go as it is
 		}
 	}
 	l.Sum = sum(data)

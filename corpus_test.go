@@ -33,6 +33,9 @@ func (n nasty) message() *Message {
 	return m
 }
 
+// ownBoundary is what parts the multipart/mixed of the corpus' messages, by the golden files.
+const ownBoundary = "--=_m_4a30277a7ca42298f0e1467c"
+
 const (
 	family  = "👨‍👩‍👧‍👦"                   // four people with joiners
 	hebrew  = "שלום עולם, מה שלומך היום?" // right to left
@@ -75,6 +78,10 @@ func corpusHeaders() []nasty {
 		subject("double-space-short", "a  b"),
 		subject("double-space-long", strings.Repeat("word  ", 30)+"end"),
 		subject("only-spaces", "   "),
+		subject("trailing-space", "end "),
+		subject("underscores", "a_b c=d?e ü"),
+		subject("ascii-unbroken-989", strings.Repeat("x", 989)), // the longest line
+		subject("ascii-unbroken-990", strings.Repeat("x", 990)),
 		subject("tab", "a\tb"),
 		subject("ascii-long", strings.Repeat("The quick brown fox jumps over the lazy dog. ", 30)+"End"),
 		subject("ascii-unbroken-900", strings.Repeat("x", 900)),
@@ -173,7 +180,8 @@ func corpusTexts() []nasty {
 		text("dots", ".\n..\n.hidden\n\n.\n"),
 		text("from-lines", "From here\n>From there\nFrom \nfrom\n"),
 		text("trailing-space", "a \nb\t\nc  \n"+strings.Repeat("x", 75)+" \n"+strings.Repeat("y", 74)+"ü \n \n\t\n ü"),
-		text("boundary", "--=_a_\n--=_m_ec1b7a\n--\n----\n--=_a_--\n"),
+		text("boundary", ownBoundary+"\n"+ownBoundary+"--\n--\n----\n"),
+		text("boundary-start", "--=_a\n"),
 		text("qp-edges", qpEdges()),
 		text("chinese", strings.Repeat(chinese+"\n", 50)),
 		text("equals", strings.Repeat("=", 400)),

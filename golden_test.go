@@ -16,7 +16,7 @@ var golden = []string{
 	"all-fields", "bcc-only", "date-utc", "file-chinese-long", "file-quotes", "file-umlauts", "header-one-click",
 	"header-own-fields", "header-thread", "header-wishes", "message-eight-bit", "message-seven-bit", "smtputf8-text",
 	"subject-ascii-long", "subject-emoji-joiners", "subject-looks-encoded", "subject-umlauts", "text-alone", "text-empty",
-	"text-from-lines", "text-trailing-space", "to-idn", "to-name-specials", "to-smtputf8", "tree-calendar", "tree-full",
+	"text-chinese", "text-from-lines", "text-trailing-space", "to-idn", "to-name-specials", "to-smtputf8", "tree-calendar", "tree-full",
 }
 
 func TestGolden(t *testing.T) {
