@@ -79,7 +79,7 @@ func corpusHeaders() []nasty {
 		subject("double-space-long", strings.Repeat("word  ", 30)+"end"),
 		subject("only-spaces", "   "),
 		subject("trailing-space", "end "),
-		subject("underscores", "a_b c=d?e ü"),
+		subject("underscores", "snake_case and other_things with = and ? für alle"),
 		subject("ascii-unbroken-989", strings.Repeat("x", 989)), // the longest line
 		subject("ascii-unbroken-990", strings.Repeat("x", 990)),
 		subject("tab", "a\tb"),
@@ -180,7 +180,7 @@ func corpusTexts() []nasty {
 		text("dots", ".\n..\n.hidden\n\n.\n"),
 		text("from-lines", "From here\n>From there\nFrom \nfrom\n"),
 		text("trailing-space", "a \nb\t\nc  \n"+strings.Repeat("x", 75)+" \n"+strings.Repeat("y", 74)+"ü \n \n\t\n ü"),
-		text("boundary", ownBoundary+"\n"+ownBoundary+"--\n--\n----\n"),
+		text("boundary", ownBoundary+"\n"+strings.Replace(ownBoundary, "m", "a", 1)+"\n"+strings.Replace(ownBoundary, "m", "a", 1)+"--\n--\n----\n"),
 		text("boundary-start", "--=_a\n"),
 		text("qp-edges", qpEdges()),
 		text("chinese", strings.Repeat(chinese+"\n", 50)),
