@@ -5,6 +5,11 @@ go 1.26.0
 require github.com/postrider/postrider v0.0.0
 
 require (
+	blitiri.com.ar/go/spf v1.6.0 // indirect
+	go.etcd.io/bbolt v1.5.0 // indirect
+)
+
+require (
 	github.com/PuerkitoBio/goquery v1.13.0 // indirect
 	github.com/andybalholm/cascadia v1.3.4 // indirect
 	github.com/clipperhouse/uax29/v2 v2.2.0 // indirect

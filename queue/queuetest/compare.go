@@ -81,7 +81,6 @@ type history struct {
 	log      []string
 
 	messages int
-	puts     []*queue.Batch
 	leases   []lease
 	told     int // events in the last answer
 }

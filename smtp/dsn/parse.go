@@ -50,7 +50,6 @@ func Parse(r io.Reader) (*Report, error) {
 type parser struct {
 	report *Report
 	parts  int
-	arf    bool
 }
 
 // header reads what the report says about itself.
