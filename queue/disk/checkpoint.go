@@ -229,6 +229,7 @@ func (s *Store) clean(snap *snapshot) {
 func (s *Store) tidy() {
 	for s.freeOldest() {
 	}
+	s.relieve()
 	if err := s.compact(); err != nil && !errors.Is(err, queue.ErrFull) && !errors.Is(err, queue.ErrClosed) {
 		s.mu.Lock()
 		s.fail(err)
@@ -253,4 +254,19 @@ func (s *Store) freeOldest() bool {
 		s.mu.Unlock()
 	}
 	return freed && err == nil
+}
+
+// relieve goes on to the reserve if the disk is full and nothing lives in the current segment, so that this one becomes free.
+// The record that begins the new one says nothing new.
+func (s *Store) relieve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.log.end()
+	if s.closed || s.broken != nil || s.live[at.segment] > 0 || !s.log.leave(at.segment) {
+		return
+	}
+	var w writer
+	w.uint(s.acked)
+	s.version++ // a checkpoint must pass it
+	s.write(ackRecord, s.eventSeq, w)
 }

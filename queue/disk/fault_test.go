@@ -236,7 +236,7 @@ func (l *life) finish() {
 }
 
 // Every operation on the files goes wrong once, in every way. Then the spool is opened again, with the index as it is,
-// without it, with an old one and with a broken one: what was accepted is there, what has ended stays so.
+// without it, with an old one and with a broken one, or the power is cut once more: what was accepted is there, what has ended stays so.
 func TestFaults(t *testing.T) {
 	clean := newLife(t, newFaulty(0, "", 0))
 	if err := clean.script(); err != nil {
@@ -245,14 +245,14 @@ func TestFaults(t *testing.T) {
 	operations := clean.files.count
 	clean.s.Close()
 	runs := 0
-	stride := 3
+	stride := 16
 	if os.Getenv("DISK_FAULTS") == "all" {
 		stride = 1
 	}
 	for _, f := range []fault{failEIO, failENOSPC, failShort, failSync, full, cut512, cut4096, cutClean} {
 		t.Run(string(f), func(t *testing.T) {
 			for at := 1; at <= operations; at++ {
-				for k, index := range []string{"kept", "lost", "old", "broken"} {
+				for k, index := range []string{"kept", "lost", "old", "broken", "kept, and a power cut soon after"} {
 					if (at+k)%stride != 0 {
 						continue
 					}
@@ -290,6 +290,15 @@ func faultOnce(t *testing.T, at int, f fault, index string) {
 			}
 			os.WriteFile(path, b, 0o600)
 		}
+	}
+	if index == "kept, and a power cut soon after" {
+		l.files.at, l.files.fault, l.files.rng = 1+at%25, cut512, rand.New(rand.NewPCG(3, uint64(at)))
+		l.s = nil
+		l.script()
+		if l.s != nil {
+			l.s.Close()
+		}
+		l.files = l.files.rise()
 	}
 	if err := l.open(); err != nil {
 		t.Errorf("opened again: %v", err)

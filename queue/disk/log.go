@@ -42,6 +42,7 @@ type log struct {
 	writing *batch // the one before
 	err     error  // the log is dead: see fail
 	closed  bool
+	starved bool // a Put found no room
 	over    chan struct{}
 }
 
@@ -98,6 +99,7 @@ func (l *log) ensure(size int64, urgent bool) error {
 	s, err := l.allocate(max(l.length, pageSize+align(size)))
 	if err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			l.starved = !urgent
 			return fmt.Errorf("%w: %w", queue.ErrFull, err)
 		}
 		return fmt.Errorf("disk: no new segment: %w", err)
@@ -205,6 +207,17 @@ func (l *log) continuable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.current != nil && !l.current.sealed
+}
+
+// leave seals the current segment if a Put found no room and there is a spare one to go to.
+func (l *log) leave(number uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.starved || l.current == nil || l.current.number != number || len(l.spare) == 0 {
+		return false
+	}
+	l.starved, l.current.sealed = false, true
+	return true
 }
 
 // first is the oldest segment, if it is not the current one.

@@ -135,7 +135,7 @@ func TestFlips(t *testing.T) {
 		}
 		step := 1
 		if os.Getenv("DISK_FLIPS") != "all" {
-			step = 53
+			step = 211
 		}
 		for at := 0; at < len(whole); at += step {
 			if zero := whole[max(0, at-64):min(len(whole), at+64)]; len(bytes.Trim(zero, "\x00")) == 0 {
