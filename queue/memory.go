@@ -202,6 +202,9 @@ func (m *Memory) add(msg *message) {
 	if msg.Key != "" {
 		m.byKey[[2]string{msg.Tenant, msg.Key}] = msg
 	}
+	if msg.Now.After(m.sched.ready.horizon) {
+		m.sched.advance(msg.Now) // else a claim would have to, for all that was put since the last
+	}
 	for n, i := range msg.items {
 		i.ID = ID{msg.id, n}
 		m.reschedule(i)
