@@ -4,10 +4,14 @@
 // Ed25519, stores it durably, and relays it. Beside it, in turns, Postfix does the same (it does not sign).
 //
 //	smtp-source ─► SMTP ─► sign ─► queue/disk ─► Run ─► Relay ─► smtp-sink
+//	                goroutines ─► sign ─► queue/disk ─► Run ─► Relay ─► smtp-sink   (embedded)
 //	smtp-source ─►           Postfix                          ─► smtp-sink
 //
 //	go run ./relay -exec "../../.ci/lab/lab exec"     Postfix of the lab, as root, while the lab runs
 //	go run ./relay -postfix=false                     without Postfix as server; its smtp-source and smtp-sink are needed
+//
+// The SMTP server before postrider is go-smtp's; embedded is a program that calls SendRaw itself, from as many goroutines as
+// the others have connections.
 //
 // A round ends when the sink has all messages. It prints for each server the median of the rounds: messages a second accepted and
 // end to end, seconds of processor time for 1000 messages (of Postfix: of all its processes), and the ratios to
@@ -80,6 +84,7 @@ type bench struct {
 type server struct {
 	name, addr string
 	cmd        *exec.Cmd
+	send       func() error // nil: smtp-source does
 	stop       func() error
 	rounds     []figure
 }
@@ -100,7 +105,10 @@ func (b *bench) run(rounds int, postfix bool) (err error) {
 		return err
 	}
 	defer end(b.sink.cmd)
-	starts := []func(context.Context) (*server, error){b.startPostrider}
+	starts := []func(context.Context) (*server, error){
+		func(context.Context) (*server, error) { return b.startPostrider(false) },
+		func(context.Context) (*server, error) { return b.startPostrider(true) },
+	}
 	if postfix {
 		starts = append(starts, b.startPostfix)
 	}
@@ -150,13 +158,15 @@ func median(f []figure, value func(int) float64) float64 {
 
 // round sends the messages to the server and waits until the sink has them.
 func (b *bench) round(ctx context.Context, s *server) (figure, error) {
-	source := b.command(ctx, "smtp-source", "-d", "-s", fmt.Sprint(b.sessions), "-m", fmt.Sprint(b.n), "-l", fmt.Sprint(b.size),
-		"-f", sender, "-t", recipient, s.addr)
 	cpu := processorTime(s.cmd.Process.Pid)
 	until := b.sink.count.Load() + int64(b.n)
 	begin := time.Now()
-	if out, err := source.CombinedOutput(); err != nil {
-		return figure{}, fmt.Errorf("smtp-source: %w: %s", err, out)
+	send := s.send
+	if send == nil {
+		send = func() error { return b.source(ctx, s.addr) }
+	}
+	if err := send(); err != nil {
+		return figure{}, err
 	}
 	accepted := time.Since(begin)
 	for b.sink.count.Load() < until {
@@ -169,6 +179,16 @@ func (b *bench) round(ctx context.Context, s *server) (figure, error) {
 	cpu = processorTime(s.cmd.Process.Pid) - cpu
 	n := float64(b.n)
 	return figure{n / accepted.Seconds(), n / all.Seconds(), cpu.Seconds() / n * 1000}, nil
+}
+
+// source lets smtp-source bring the messages of a round.
+func (b *bench) source(ctx context.Context, addr string) error {
+	source := b.command(ctx, "smtp-source", "-d", "-s", fmt.Sprint(b.sessions), "-m", fmt.Sprint(b.n), "-l", fmt.Sprint(b.size),
+		"-f", sender, "-t", recipient, addr)
+	if out, err := source.CombinedOutput(); err != nil {
+		return fmt.Errorf("smtp-source: %w: %s", err, out)
+	}
+	return nil
 }
 
 func (b *bench) command(ctx context.Context, name string, args ...string) *exec.Cmd {
@@ -185,12 +205,16 @@ func end(cmd *exec.Cmd) error {
 	return cmd.Wait()
 }
 
-func (b *bench) startPostrider(context.Context) (*server, error) {
+func (b *bench) startPostrider(embedded bool) (*server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "-listen", "127.0.0.1:0", "-to", b.sink.addr, "-spool", filepath.Join(b.dir, "queue"), "-profile", b.profile)
+	spool, profile := "queue", b.profile
+	if embedded {
+		spool, profile = "embedded", ""
+	}
+	cmd := exec.Command(self, "-listen", "127.0.0.1:0", "-to", b.sink.addr, "-spool", filepath.Join(b.dir, spool), "-profile", profile)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -203,14 +227,28 @@ func (b *bench) startPostrider(context.Context) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(stdout).ReadString('\n')
+	lines := bufio.NewReader(stdout)
+	line, err := lines.ReadString('\n')
 	if err != nil {
 		return nil, fmt.Errorf("the relay did not start: %w", err)
 	}
-	return &server{name: "postrider", addr: strings.TrimSpace(line), cmd: cmd, stop: func() error {
+	s := &server{name: "postrider", addr: strings.TrimSpace(line), cmd: cmd, stop: func() error {
 		stdin.Close()
 		return cmd.Wait()
-	}}, nil
+	}}
+	if !embedded {
+		return s, nil
+	}
+	s.name = "embedded"
+	s.send = func() error {
+		fmt.Fprintln(stdin, b.n, b.size, b.sessions)
+		var accepted int
+		if _, err := fmt.Fscanln(lines, &accepted); err != nil || accepted != b.n {
+			return fmt.Errorf("%d of %d messages accepted: %w", accepted, b.n, err)
+		}
+		return nil
+	}
+	return s, nil
 }
 
 // freePort is an address of loopback where nobody listens.

@@ -13,6 +13,9 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	gosmtp "github.com/emersion/go-smtp"
@@ -27,7 +30,8 @@ import (
 const sender, recipient = "a@client.example.test", "b@example.test"
 
 // relay accepts mail at one address, signs it, stores it durably, and delivers it to another address. It
-// prints its address to out and serves until control ends.
+// prints its address to out and serves until control ends. For a line with three numbers on control it sends
+// so many messages by itself, of so many octets, by so many goroutines, and prints how many were accepted.
 func relay(listen, to, spool string, control io.Reader, out io.Writer) error {
 	host, portText, err := net.SplitHostPort(to)
 	if err != nil {
@@ -64,9 +68,15 @@ func relay(listen, to, spool string, control io.Reader, out io.Writer) error {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		io.Copy(io.Discard, control)
-		server.Close()
-		cancel()
+		defer cancel()
+		defer server.Close()
+		for {
+			var n, size, callers int
+			if _, err := fmt.Fscanln(control, &n, &size, &callers); err != nil {
+				return
+			}
+			fmt.Fprintln(out, sendAll(ctx, client, n, size, callers))
+		}
 	}()
 	err = client.Run(ctx)
 	closing, done := context.WithTimeout(context.Background(), 10*time.Second)
@@ -105,3 +115,22 @@ func (s *session) Data(r io.Reader) error {
 
 func (s *session) Reset()        { s.from, s.to = "", nil }
 func (s *session) Logout() error { return nil }
+
+// sendAll does what a program does that has no SMTP server before its queue.
+func sendAll(ctx context.Context, client *postrider.Client, n, size, callers int) int64 {
+	message := "From: <" + sender + ">\r\nTo: <" + recipient + ">\r\nSubject: relay\r\n\r\n" +
+		strings.Repeat(strings.Repeat("X", 78)+"\r\n", size/80)
+	var next, accepted atomic.Int64
+	var wait sync.WaitGroup
+	for range callers {
+		wait.Go(func() {
+			for next.Add(1) <= int64(n) {
+				if _, err := client.SendRaw(ctx, sender, []string{recipient}, strings.NewReader(message)); err == nil {
+					accepted.Add(1)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return accepted.Load()
+}

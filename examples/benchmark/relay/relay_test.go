@@ -22,7 +22,8 @@ func TestRelay(t *testing.T) {
 	lines, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() { ended <- relay("127.0.0.1:0", far.Addr(), t.TempDir(), control, out) }()
-	line, err := bufio.NewReader(lines).ReadString('\n')
+	read := bufio.NewReader(lines)
+	line, err := read.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +48,15 @@ func TestRelay(t *testing.T) {
 		t.Errorf("%q", m.Data)
 	}
 	if err := pool.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := io.WriteString(hangUp, "20 1000 4\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := read.ReadString('\n'); line != "20\n" || err != nil {
+		t.Errorf("accepted %q, %v", line, err)
+	}
+	if _, err := far.Wait(t.Context(), 21); err != nil { // late is not lost: the runner asks the store now and then
 		t.Error(err)
 	}
 	hangUp.Close()
