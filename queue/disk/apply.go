@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/postrider/postrider/queue"
@@ -222,7 +223,7 @@ func (s *Store) applySet(b []byte) error {
 
 // acknowledge removes the events up to a number.
 func (s *Store) acknowledge(upTo uint64) error {
-	gone, err := s.oldest(1<<62, upTo)
+	gone, err := s.oldest(math.MaxInt, upTo)
 	if err != nil {
 		return err
 	}
