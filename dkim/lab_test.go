@@ -23,11 +23,23 @@ func TestLabVerifiers(t *testing.T) {
 	header += "\r\nList-Unsubscribe: <https://example.test/" + strings.Repeat("u", 100) + ">,\r\n\t<mailto:u@example.test>\r\nX-Odd:  a \t b  \r\nTo: second@example.test"
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			message := header + "\r\n\r\n" + body
 			if !strings.HasSuffix(message, "\r\n") {
 				message += "\r\n" // as SMTP delivers it
 			}
 			fields, err := signer.Sign(strings.NewReader(header + "\r\n\r\n" + body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			labVerify(t, string(fields)+message)
+		})
+	}
+	for _, header := range headers {
+		t.Run(header, func(t *testing.T) {
+			t.Parallel()
+			message := crlf(strings.ReplaceAll(strings.ReplaceAll(header, "example.com", "example.test"), "Example.COM", "Example.TEST") + "\nHi.\n")
+			fields, err := signer.Sign(strings.NewReader(message))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,19 +90,22 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// Headers that differ where canonicalisation and the choice of fields bite.
+var headers = []string{
+	"From: ada@example.com\n",
+	"from:ada@example.com\n",
+	"FROM:   Ada   Lovelace\n <ada@example.com>  \n",
+	"From: ada@example.com\nSubject:\nTo:\n",
+	"From: ada@example.com\nSubject: a\n\tb\n   c\n",
+	"From: ada@example.com\nReceived: one\nReceived: two\nTo: x@example.com\nTo: y@example.com\n",
+	"From: ada@example.com\nList-Unsubscribe: <https://example.com/" + strings.Repeat("u", 200) + ">\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n",
+	"From: Grüße <ada@example.com>\nSubject: Grüße\n",
+	"From: \"Lovelace, Ada\" (countess) <ada@example.com>, bob@example.org\n",
+	"From: ada@Example.COM\nX-Campaign: 7\n",
+}
+
 func TestEveryHeaderVerifies(t *testing.T) {
-	for _, header := range []string{
-		"From: ada@example.com\n",
-		"from:ada@example.com\n",
-		"FROM:   Ada   Lovelace\n <ada@example.com>  \n",
-		"From: ada@example.com\nSubject:\nTo:\n",
-		"From: ada@example.com\nSubject: a\n\tb\n   c\n",
-		"From: ada@example.com\nReceived: one\nReceived: two\nTo: x@example.com\nTo: y@example.com\n",
-		"From: ada@example.com\nList-Unsubscribe: <https://example.com/" + strings.Repeat("u", 200) + ">\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\n",
-		"From: Grüße <ada@example.com>\nSubject: Grüße\n",
-		"From: \"Lovelace, Ada\" (countess) <ada@example.com>, bob@example.org\n",
-		"From: ada@Example.COM\nX-Campaign: 7\n",
-	} {
+	for _, header := range headers {
 		message := crlf(header + "\nHi.\n")
 		fields, err := dkim.Signer{Keys: both("example.com"), Header: []string{"X-Campaign", "Subject"}}.Sign(strings.NewReader(message))
 		if err != nil {
@@ -247,6 +251,49 @@ func TestErrorsStay(t *testing.T) {
 	if _, err := g.Fields(); err == nil {
 		t.Error("Fields twice: no error")
 	}
+}
+
+// A message of any size costs memory for its header only, to sign and to verify.
+func TestMemoryIsFlat(t *testing.T) {
+	const size = 64 << 20
+	signer := dkim.Signer{Keys: both("example.com")}
+	message := func() io.Reader {
+		line := strings.Repeat("QUJD", 19) + "\r\n"
+		return io.MultiReader(strings.NewReader(crlf(letter)), io.LimitReader(&endless{text: line}, size/int64(len(line))*int64(len(line))))
+	}
+	allocated := func(work func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		work()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	var fields []byte
+	if n := allocated(func() { fields = must(signer.Sign(message())) }); n > 256<<10 {
+		t.Errorf("signing 64 MB allocates %d octets", n)
+	}
+	var list []dkim.Verification
+	lookup := func(_ context.Context, name string) ([]string, error) { return published(name) }
+	if n := allocated(func() { list = must(dkim.Verify(t.Context(), io.MultiReader(bytes.NewReader(fields), message()), lookup)) }); n > 512<<10 {
+		t.Errorf("verifying 64 MB allocates %d octets", n)
+	}
+	for _, v := range list {
+		if v.Result != dkim.Pass {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+// endless repeats a text.
+type endless struct {
+	text string
+	at   int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.text[e.at:])
+	e.at = (e.at + n) % len(e.text)
+	return n, nil
 }
 
 func TestReaderError(t *testing.T) {
