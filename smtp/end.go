@@ -63,6 +63,7 @@ func (s *session) quit() {
 	if s.idle != nil {
 		s.idle.Stop()
 	}
+	tracer{pool: s.lane.pool.Trace}.command("QUIT")
 	s.put([]byte("QUIT\r\n"))
 	s.raw.SetReadDeadline(time.Now().Add(quitTime))
 	s.kick()

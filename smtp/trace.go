@@ -8,8 +8,9 @@ import (
 
 // Trace is a set of functions that are told what happens on the way of an envelope, as
 // net/http/httptrace does for HTTP. Any of them may be nil. They are called one after the other for a
-// connection, some with locks held: they return soon and do not call the Pool. Secrets of AUTH
-// never reach them.
+// connection, some with locks held: they return soon and do not call the Pool. They are called at the
+// same time for several connections and for addresses that are raced, and, when the context ends
+// while a connection is being made, still after Deliver has returned. Secrets of AUTH never reach them.
 type Trace struct {
 	// Dial is called when a connection is begun, Dialed when it stands or has failed.
 	Dial   func(network, address string)
