@@ -28,7 +28,6 @@ type life struct {
 	settled  map[queue.ID]bool            // ended, as Settle or Update said
 	maybe    map[queue.ID]bool            // a call about it failed: nobody knows
 	told     map[queue.ID]map[uint64]bool // ends that Events told
-	lease    queue.Lease
 	oldIndex []byte
 }
 
