@@ -106,6 +106,10 @@ func (l *lane) attempt(t *transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := t.session
+	if err != nil && t.ctx.Err() != nil {
+		l.cancel(t)
+		return
+	}
 	if err != nil {
 		t.decideAll(PhaseLocal, Reply{}, withHost(err, s.host))
 		s.release(t)
@@ -155,7 +159,7 @@ func (l *lane) prepare(t *transaction) error {
 	if !e.DeliverBy.IsZero() && !e.DeliverBy.After(now) {
 		return envelopeError(EnhancedCode{5, 4, 7}, "the time for delivery has passed")
 	}
-	if err := t.body.load(e); err != nil {
+	if err := t.body.load(t.ctx, e); err != nil {
 		return err
 	}
 	if t.body.eightBit && !e.Binary && !s.ext.eightBit {

@@ -19,7 +19,8 @@ type Envelope struct {
 	// limit of the server (RFC 1870) and announced to it. Negative: not known.
 	Size int64
 	// Open returns the message (RFC 5322, lines ended by CRLF, no bare CR or LF) from its
-	// first octet. It is called once for each attempt.
+	// first octet. It is called once for each attempt. When the context of an attempt ends, Close is called
+	// although a Read may be running, so that nobody waits for it.
 	Open func() (io.ReadCloser, error)
 
 	// EightBit says that the message has octets above 127, UTF8 that a header field or an

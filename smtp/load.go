@@ -1,7 +1,7 @@
 package smtp
 
 import (
-	"errors"
+	"context"
 	"io"
 	"sync"
 )
@@ -26,7 +26,7 @@ type body struct {
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
 // load reads a small message into memory. Of a large one it reads nothing when the size is known.
-func (b *body) load(e *Envelope) error {
+func (b *body) load(ctx context.Context, e *Envelope) error {
 	if b.loaded {
 		return nil
 	}
@@ -35,7 +35,7 @@ func (b *body) load(e *Envelope) error {
 		b.loaded = true
 		return nil
 	}
-	source, err := open(e)
+	source, err := open(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -104,17 +104,6 @@ func (b *body) free() {
 		b.source.Close()
 	}
 	*b = body{size: b.size}
-}
-
-func open(e *Envelope) (io.ReadCloser, error) {
-	source, err := e.Open()
-	if err != nil {
-		return nil, unreadable(err)
-	}
-	if source == nil {
-		return nil, unreadable(errors.New("the envelope's Open returned no reader"))
-	}
-	return source, nil
 }
 
 // readAhead reads up to n octets.

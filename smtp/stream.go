@@ -32,7 +32,7 @@ func (s *session) stream(t *transaction) {
 		return
 	}
 	t.status = statusQueued
-	if err == errAbandoned {
+	if err == errAbandoned || err != nil && t.ctx.Err() != nil {
 		return // the caller sees its context
 	}
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *session) streamBody(t *transaction) error {
 	b, e := &t.body, t.envelope
 	size := b.size
 	if b.source == nil {
-		source, err := open(e)
+		source, err := open(t.ctx, e)
 		if err != nil {
 			return err
 		}
