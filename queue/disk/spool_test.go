@@ -129,6 +129,9 @@ func TestFlips(t *testing.T) {
 	}
 	flips, refused, damaged := 0, 0, 0
 	for _, path := range files {
+		if disk.UnderRace && filepath.Base(path) == "index" {
+			continue
+		}
 		whole, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
