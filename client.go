@@ -166,6 +166,8 @@ func (m *Message) clone() *Message {
 		*list = slices.Clone(*list)
 	}
 	n.Attachments = slices.Clone(n.Attachments)
+	n.Alternatives = slices.Clone(n.Alternatives)
+	n.References = slices.Clone(n.References)
 	n.Header = slices.Clone(n.Header)
 	n.Tags = slices.Clone(n.Tags)
 	if n.Unsubscribe != nil {

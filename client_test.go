@@ -154,12 +154,18 @@ func TestFiltersSeeACopy(t *testing.T) {
 	client := &postrider.Client{Transport: record, Filters: []postrider.Filter{func(_ context.Context, m *postrider.Message) error {
 		m.Subject = "changed"
 		m.To[0].Address = "filtered@example.org"
+		m.Alternatives[0].Content = "changed"
+		m.References[0] = "changed@example.com"
 		m.Header = append(m.Header, postrider.Field{Name: "X-Filtered", Value: "yes"})
 		return nil
 	}}}
 	m := hello("bob@example.org")
+	m.Alternatives, m.References = []postrider.Part{{ContentType: "text/x-amp-html", Content: "<p>x</p>"}}, []string{"1@example.com"}
 	if _, err := client.Send(t.Context(), m); err != nil {
 		t.Fatal(err)
+	}
+	if m.Alternatives[0].Content != "<p>x</p>" || m.References[0] != "1@example.com" {
+		t.Errorf("the lists were changed: %+v", m)
 	}
 	if m.Subject != "Hello" || m.To[0].Address != "bob@example.org" || len(m.Header) > 0 {
 		t.Errorf("the message was changed: %+v", m)
