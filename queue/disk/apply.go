@@ -40,14 +40,14 @@ func (s *Store) touch(m *message) {
 		return
 	}
 	s.messages[m.seq] = m
-	m.entries = m.schedule()
-	for n, t := range m.entries {
+	m.stands = m.standing(standing{})
+	m.indexed = m.stands
+	for n, t := range m.stands.entries {
 		if t != never {
 			s.laneOf(m, n).window.put(spot{0, t, m.seq}, struct{}{})
 		}
 	}
-	m.times = m.moments()
-	for _, at := range m.times {
+	for _, at := range m.stands.times {
 		s.times.put(at, m)
 	}
 	if m.key != nil {
@@ -60,15 +60,17 @@ func (s *Store) touch(m *message) {
 
 // reindex must be called after a message was changed.
 func (s *Store) reindex(m *message) {
-	entries, times := m.schedule(), m.moments()
-	if m.forgotten {
-		for n := range entries {
-			entries[n] = never
-		}
-		times = nil
+	s.scratch = m.standing(s.scratch)
+	if s.scratch.equal(&m.stands) {
+		return
 	}
-	for n, t := range entries {
-		old := m.entries[n]
+	was := m.stands
+	m.stands = s.scratch.clone()
+	for n, t := range m.stands.entries {
+		old := int64(never)
+		if was.entries != nil {
+			old = was.entries[n]
+		}
 		if old == t {
 			continue
 		}
@@ -80,20 +82,18 @@ func (s *Store) reindex(m *message) {
 			l.window.put(spot{0, t, m.seq}, struct{}{})
 			s.next.ready(t)
 		}
-		m.entries[n] = t
 		s.rehead(l)
 	}
-	if slices.Equal(times, m.times) {
+	if slices.Equal(was.times, m.stands.times) {
 		return
 	}
-	for _, at := range m.times {
+	for _, at := range was.times {
 		s.times.remove(at)
 	}
-	for _, at := range times {
+	for _, at := range m.stands.times {
 		s.times.put(at, m)
 		s.next.ready(at.t)
 	}
-	m.times = times
 }
 
 // add takes in a message that was put or moved.
@@ -102,10 +102,6 @@ func (s *Store) add(m *message) {
 	s.version++
 	m.version = s.version
 	s.messages[m.seq] = m
-	m.entries = make([]int64, len(m.lanes))
-	for n := range m.entries {
-		m.entries[n] = never
-	}
 	if m.key != nil {
 		s.keys[string(m.key)] = m.seq
 	}
@@ -275,15 +271,19 @@ func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
 	if s.eventsIndexed > s.acked {
 		err = s.index.view(func(tx *bolt.Tx) error {
 			c := tx.Bucket(eventsBucket).Cursor()
-			for k, v := c.Seek(number(s.acked + 1)); k != nil && len(all) < max; k, v = c.Next() {
-				if len(k) != 8 || binary.BigEndian.Uint64(k) > min(upTo, s.eventsIndexed) {
-					break
-				}
-				e, err := decodeEvent(v)
+			for k, v := c.Seek(number(s.acked + 1)); k != nil; k, v = c.Next() {
+				run, err := decodeRun(v)
 				if err != nil {
 					return errors.Join(errIndex, err)
 				}
-				all = append(all, e)
+				for _, e := range run {
+					if len(all) >= max || e.seq > min(upTo, s.eventsIndexed) {
+						return nil
+					}
+					if e.seq > s.acked {
+						all = append(all, e)
+					}
+				}
 			}
 			return nil
 		})
@@ -304,8 +304,20 @@ func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
 	return all, nil
 }
 
-func (e *event) encode() []byte {
-	w := make(writer, 4, 64)
+// Events stand in the index in runs, under the number of the last.
+const longestRun = 64
+
+// encodeRun writes events, with a checksum before them.
+func encodeRun(w *writer, events []event) {
+	start := len(*w)
+	*w = append(*w, 0, 0, 0, 0)
+	for k := range events {
+		events[k].encode(w)
+	}
+	binary.LittleEndian.PutUint32((*w)[start:], checksum((*w)[start+4:]))
+}
+
+func (e *event) encode(w *writer) {
 	w.uint(e.seq)
 	w.int(e.at)
 	w.uint(e.message)
@@ -314,20 +326,21 @@ func (e *event) encode() []byte {
 	w.uint(uint64(e.attempts))
 	w.int(e.due)
 	w.bytes(e.note)
-	binary.LittleEndian.PutUint32(w, checksum(w[4:]))
-	return w
 }
 
-func decodeEvent(b []byte) (e event, err error) {
+func decodeRun(b []byte) (all []event, err error) {
 	if len(b) < 4 || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
-		return e, errCode
+		return nil, errCode
 	}
 	r := reader{b: bytes.Clone(b[4:])}
-	e = event{r.uint(), r.int(), r.uint(), int(r.uint()), r.byte(), int(r.uint()), r.int(), r.bytes()}
-	if int(e.state) >= len(states) {
-		r.fail()
+	for len(r.b) > 0 {
+		e := event{r.uint(), r.int(), r.uint(), int(r.uint()), r.byte(), int(r.uint()), r.int(), r.bytes()}
+		if int(e.state) >= len(states) {
+			r.fail()
+		}
+		all = append(all, e)
 	}
-	return e, r.err
+	return all, r.err
 }
 
 // fail ends the store: its index cannot be read. The next Open makes a new one from the log.
@@ -337,13 +350,10 @@ func (s *Store) fail(err error) {
 	}
 }
 
-// meta reads what never changes of a message. queue.ErrDamaged: it cannot be read.
+// meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it cannot be read.
 func (s *Store) meta(m *message) error {
 	if m.meta != nil {
 		return nil
-	}
-	if err := s.log.durable(m.at); err != nil {
-		return err
 	}
 	b := make([]byte, headSize+int(m.at.meta))
 	if err := s.log.read(m.at.segment, b, m.at.off); err != nil {

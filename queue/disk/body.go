@@ -15,37 +15,48 @@ import (
 func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(ctx); err != nil {
-		return nil, err
-	}
-	m := s.find(id)
-	if s.broken != nil {
-		return nil, s.broken
-	}
-	if m == nil || m.gone {
-		return nil, queue.ErrNotFound
-	}
-	h, err := s.head(m)
+	m, h, err := s.head(ctx, func() *message { return s.find(id) })
 	if err != nil {
-		return nil, fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, id, err)
+		return nil, err
 	}
 	return &body{s, m.seq, id, int64(h.body)}, nil
 }
 
-// head reads the head of the message's record.
-func (s *Store) head(m *message) (head, error) {
-	if err := s.log.durable(m.at); err != nil {
-		return head{}, err
+// head finds a message that has its body, and reads the head of its record. It may give up mu meanwhile: a record is read when it
+// is durable.
+func (s *Store) head(ctx context.Context, find func() *message) (m *message, h head, err error) {
+	for {
+		if err := s.usable(ctx); err != nil {
+			return nil, h, err
+		}
+		if m = find(); s.broken != nil {
+			return nil, h, s.broken
+		}
+		if m == nil || m.gone {
+			return nil, h, queue.ErrNotFound
+		}
+		if s.log.durable(m.at) {
+			break
+		}
+		b := s.log.last()
+		s.mu.Unlock()
+		err := s.log.hurry(ctx, b)
+		s.mu.Lock()
+		if err != nil {
+			return nil, h, err
+		}
 	}
 	b := make([]byte, headSize)
-	if err := s.log.read(m.at.segment, b, m.at.off); err != nil {
-		return head{}, err
+	if err = s.log.read(m.at.segment, b, m.at.off); err == nil {
+		var ok bool
+		if h, ok = readHead(b, m.at.segment); !ok || h.seq != m.seq || h.meta != m.at.meta || h.body != m.at.body {
+			err = errCode
+		}
 	}
-	h, ok := readHead(b, m.at.segment)
-	if !ok || h.seq != m.seq || h.meta != m.at.meta || h.body != m.at.body {
-		return head{}, errCode
+	if err != nil {
+		err = fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, s.id(m.seq), err)
 	}
-	return h, nil
+	return m, h, err
 }
 
 type body struct {
@@ -62,16 +73,9 @@ func (b *body) Open() (io.ReadCloser, error) {
 	s := b.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.usable(context.Background()); err != nil {
-		return nil, err
-	}
-	m := s.load(b.message)
-	if m == nil || m.gone {
-		return nil, queue.ErrNotFound
-	}
-	h, err := s.head(m)
+	m, h, err := s.head(context.Background(), func() *message { return s.load(b.message) })
 	if err != nil {
-		return nil, fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, b.id, err)
+		return nil, err
 	}
 	in := s.log.acquire(m.at.segment)
 	if in == nil {

@@ -1,6 +1,8 @@
 package disk
 
 import (
+	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -54,13 +56,17 @@ func decodePosition(b []byte) (*position, error) {
 type snapshot struct {
 	position position
 	changed  []changed
+	states   writer // of the changed messages, one behind the other
 	events   []event
 }
 
+// changed is a message of a snapshot, as it was then.
 type changed struct {
-	m       *message
-	version uint64
-	state   []byte // nil: forgotten
+	m           *message
+	seq         uint64
+	version     uint64
+	from, to    int // its state in snapshot.states; none: it is forgotten
+	stands, was standing
 }
 
 // nudge asks for a checkpoint before its time.
@@ -122,11 +128,14 @@ func (s *Store) snapshot(clean bool, at *place) *snapshot {
 	}
 	s.saving = s.version + s.acked
 	snap := &snapshot{position: p, events: slices.Clone(s.events)}
+	snap.changed = make([]changed, 0, len(s.messages))
+	snap.states = make(writer, 0, 128*len(s.messages))
 	for _, m := range s.messages {
-		c := changed{m: m, version: m.version}
+		c := changed{m: m, seq: m.seq, version: m.version, from: len(snap.states), stands: m.stands, was: m.indexed}
 		if !m.forgotten {
-			c.state = m.encode()
+			m.encode(&snap.states)
 		}
+		c.to = len(snap.states)
 		m.stored = true
 		snap.changed = append(snap.changed, c)
 	}
@@ -136,12 +145,10 @@ func (s *Store) snapshot(clean bool, at *place) *snapshot {
 
 // pass writes a snapshot into the index, once what it says is durable in the log.
 func (s *Store) pass(snap *snapshot) error {
-	if b := s.log.last(); b != nil {
-		if <-b.done; b.err != nil {
-			return b.err
-		}
+	if err := s.log.hurry(context.Background(), s.log.last()); err != nil {
+		return err
 	}
-	slices.SortFunc(snap.changed, func(a, b changed) int { return int(int64(a.m.seq - b.m.seq)) })
+	slices.SortFunc(snap.changed, func(a, b changed) int { return cmp.Compare(a.seq, b.seq) })
 	err := s.index.update(func(tx *bolt.Tx) error { return s.index.pass(tx, snap) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,21 +162,22 @@ func (s *Store) pass(snap *snapshot) error {
 		return err
 	}
 	s.stuck, s.saved = nil, s.saving
+	defer func() { s.behind.Store(len(s.messages) > tooFarBehind) }()
 	s.passedTo, s.savedLive = snap.position.segment, snap.position.live
 	s.clean(snap)
 	return nil
 }
 
 func (x *index) pass(tx *bolt.Tx, snap *snapshot) error {
-	for _, c := range snap.changed {
-		if err := x.change(tx, c.m.seq, c.state); err != nil {
-			return err
-		}
+	if err := x.change(tx, snap); err != nil {
+		return err
 	}
 	b := tx.Bucket(eventsBucket)
 	b.FillPercent = 0.9
-	for k := range snap.events {
-		if err := b.Put(number(snap.events[k].seq), snap.events[k].encode()); err != nil {
+	for run := range slices.Chunk(snap.events, longestRun) {
+		w := make(writer, 0, 32*len(run))
+		encodeRun(&w, run)
+		if err := b.Put(number(run[len(run)-1].seq), w); err != nil {
 			return err
 		}
 	}
@@ -187,20 +195,23 @@ func (s *Store) clean(snap *snapshot) {
 	lanes := map[*lane]bool{}
 	for _, c := range snap.changed {
 		m := c.m
-		if m.version != c.version || s.messages[m.seq] != m {
+		if s.messages[m.seq] != m {
+			continue
+		}
+		if m.indexed = c.stands; m.version != c.version {
 			continue
 		}
 		delete(s.messages, m.seq)
 		if m.key != nil && s.keys[string(m.key)] == m.seq {
 			delete(s.keys, string(m.key))
 		}
-		for _, at := range m.times {
+		for _, at := range m.stands.times {
 			s.times.remove(at)
 		}
 		if m.forgotten {
 			continue
 		}
-		for n, t := range m.entries {
+		for n, t := range m.stands.entries {
 			if t == never {
 				continue
 			}
@@ -221,7 +232,7 @@ func (s *Store) clean(snap *snapshot) {
 		for k < len(s.events) && s.events[k].seq <= s.eventsIndexed {
 			k++
 		}
-		s.events = slices.Clone(s.events[k:])
+		s.events = append(s.events[:0:0], s.events[k:]...)
 	}
 }
 

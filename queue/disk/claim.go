@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"strconv"
+	"time"
 
 	"github.com/postrider/postrider/queue"
 )
@@ -33,28 +34,41 @@ func (s *Store) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Lease, e
 	if r.Lease <= 0 {
 		return queue.Lease{}, fmt.Errorf("%w: a lease must last", queue.ErrInvalid)
 	}
-	lease, done, err := s.claim(ctx, &r)
-	if err == nil {
-		err = wait(ctx, done)
+	if idle, err := s.idle(ctx, r.Now); idle || err != nil {
+		return queue.Lease{}, err
 	}
+	var l queue.Lease
+	err := s.do(ctx, func() (durable bool, err error) {
+		l, durable, err = s.claim(ctx, &r)
+		return durable, err
+	})
 	if err != nil {
 		return queue.Lease{}, err
 	}
-	return lease, nil
+	return l, nil
 }
 
-func (s *Store) claim(ctx context.Context, r *queue.ClaimRequest) (l queue.Lease, done *batch, err error) {
+// idle says that nothing can be claimed.
+func (s *Store) idle(ctx context.Context, now time.Time) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.usable(ctx); err != nil {
-		return l, nil, err
+		return false, err
+	}
+	s.advance(micros(now))
+	return s.sched.idle(), s.broken
+}
+
+func (s *Store) claim(ctx context.Context, r *queue.ClaimRequest) (l queue.Lease, durable bool, err error) {
+	if err := s.usable(ctx); err != nil {
+		return l, false, err
 	}
 	s.advance(micros(r.Now))
 	if s.broken != nil || s.sched.idle() {
-		return l, nil, s.broken
+		return l, false, s.broken
 	}
 	if err := s.log.ensure(s.log.length/2, true); err != nil {
-		return l, nil, err
+		return l, false, err
 	}
 	c := &claim{ClaimRequest: r, s: s, now: micros(r.Now), taken: map[string]int{}, group: r.Group}
 	if c.group <= 0 {
@@ -73,15 +87,15 @@ func (s *Store) claim(ctx context.Context, r *queue.ClaimRequest) (l queue.Lease
 		}
 	}
 	if s.broken == nil && c.done.n > 0 {
-		done, err = s.write(setRecord, c.done.event, c.done.encode(s.token))
+		durable, err = true, s.write(setRecord, c.done.event, c.done.encode(s.token))
 	}
 	if err == nil {
 		err = s.broken
 	}
 	if len(c.items) == 0 {
-		return l, done, err
+		return l, durable, err
 	}
-	return queue.Lease{Token: c.token, Items: c.items}, done, err
+	return queue.Lease{Token: c.token, Items: c.items}, durable, err
 }
 
 func (sc *schedule) idle() bool {

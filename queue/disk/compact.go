@@ -85,13 +85,12 @@ func (s *Store) move(h head, from place) error {
 		}
 		c := changes{now: m.latest(), event: s.eventSeq}
 		s.setAside(m, &c)
-		_, err = s.write(setRecord, c.event, c.encode(0))
-		return err
+		return s.write(setRecord, c.event, c.encode(0))
 	}
 	if err != nil && !errors.Is(err, queue.ErrDamaged) {
 		return err
 	}
-	return s.rewrite(m, h, body)
+	return s.rewrite(m, body)
 }
 
 // latest is the latest time that the message knows.
@@ -107,20 +106,24 @@ func (m *message) latest() int64 {
 }
 
 // rewrite appends the message as it stands.
-func (s *Store) rewrite(m *message, h head, body []byte) error {
-	var w writer
-	var encoded []byte
+func (s *Store) rewrite(m *message, body []byte) error {
+	var state, never writer
 	if m.meta != nil {
-		encoded = m.meta.encode()
+		m.meta.encode(&never)
 	}
-	w.bytes(encoded)
-	w.bytes(m.encode())
-	size := align(headSize + int64(len(w)) + int64(len(body)))
-	if err := s.log.ensure(size, false); err != nil {
+	m.encode(&state)
+	c := newContent(int64(len(never) + len(state) + len(body) + 20))
+	w := (*writer)(&c.b)
+	w.bytes(never)
+	w.bytes(state)
+	c.metaEnds()
+	c.b = append(c.b, body...)
+	c.bodyEnds()
+	c.head.kind, c.head.seq, c.head.event = moveRecord, m.seq, s.eventSeq
+	if err := s.log.ensure(c.head.size(), false); err != nil {
 		return err
 	}
-	moved := head{kind: moveRecord, seq: m.seq, event: s.eventSeq, metaCRC: checksum(w), bodyCRC: checksum(body)}
-	at, _, err := s.log.append(moved, w, body, s.counters())
+	at, err := s.log.append(c, s.counters())
 	if err != nil {
 		s.fail(err)
 		return err

@@ -1,14 +1,15 @@
 // Package disk keeps a queue in a folder: what it has accepted survives the process and the machine.
 //
-//		Put, Claim, Settle, Ack ──records──► log ──one write and one sync for all who wait──► segments
-//		          │                                                                              │
-//		          ▼                                                                              │
-//		    what has changed ──every 100 ms or 1000 messages──► index (bbolt) ◄──── replay at Open
+//		Put, Claim, Settle, Ack ──calls──► committer ──one write and one sync for all who wait──► segments
+//		                                       │                                                    │
+//		                                       ▼                                                    │
+//		                               what has changed ──checkpoint──► index (bbolt) ◄──── replay at Open
 //
-//	 1. A call makes one record: a message with its body, new states of items, acknowledged events. It gets the next place
-//	    in the log, memory is changed as it says, and the call waits.
-//	 2. One goroutine writes all records that have come together, and makes them durable with one fdatasync.
-//	    Then the calls return. Each record has checksums; the number of the segment is in them.
+//	 1. A call prepares what it wants to store, and waits. One goroutine, the committer, makes the calls that have come together, in
+//	    turn. Each becomes one record: a message with its body, new states of items, acknowledged events. It gets the
+//	    next place in the log, and memory is changed as it says.
+//	 2. Then the committer writes the records, makes them durable with one fdatasync, and lets the calls return. Each
+//	    record has checksums; the number of the segment is in them.
 //	 3. The index, the states of messages and the order in which they are due, follows in the
 //	    background, with its position in the log in the same transaction. Memory keeps what the index does not know yet, and of each lane the first
 //	    entries: it does not grow with the backlog.

@@ -89,14 +89,22 @@ type laneName struct {
 }
 
 func (l laneName) prefix() []byte {
-	b := append(make([]byte, 0, 32+len(l.tenant)+len(l.lane)), byte(l.priority-queue.Bulk))
+	return l.appendPrefix(make([]byte, 0, 5+len(l.tenant)+len(l.lane)))
+}
+
+func (l laneName) appendPrefix(b []byte) []byte {
+	b = append(b, byte(l.priority-queue.Bulk))
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(l.tenant))), l.tenant...)
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(l.lane))), l.lane...)
 }
 
 func laneKey(prefix []byte, t int64, seq uint64) []byte {
-	b := binary.BigEndian.AppendUint64(append([]byte(nil), prefix...), ordinal(t))
-	return binary.BigEndian.AppendUint64(b, seq)
+	return appendAt(append(make([]byte, 0, len(prefix)+16), prefix...), t, seq)
+}
+
+// appendAt appends the last 16 bytes of a key.
+func appendAt(b []byte, t int64, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, ordinal(t)), seq)
 }
 
 // readLaneKey is the reverse of laneKey.
@@ -132,21 +140,7 @@ func readAt(kind uint8, b []byte) spot {
 }
 
 func timeKey(at spot) []byte {
-	b := binary.BigEndian.AppendUint64([]byte{at.kind}, ordinal(at.t))
-	return binary.BigEndian.AppendUint64(b, at.id)
-}
-
-// keys are all keys of a message in the lanes and times buckets.
-func (m *message) keys() (lanes, times [][]byte) {
-	for n, t := range m.schedule() {
-		if t != never {
-			lanes = append(lanes, laneKey(laneName{m.priority, m.tenant, m.lanes[n]}.prefix(), t, m.seq))
-		}
-	}
-	for _, at := range m.moments() {
-		times = append(times, timeKey(at))
-	}
-	return lanes, times
+	return appendAt(append(make([]byte, 0, 17), at.kind), at.t, at.id)
 }
 
 // message reads a message, nil if there is none.
@@ -171,52 +165,36 @@ func readMessage(b *bolt.Bucket, seq uint64) (*message, error) {
 	return m, nil
 }
 
-// change brings the entry of a message in the index to its new state; nil: it is forgotten.
-func (x *index) change(tx *bolt.Tx, seq uint64, state []byte) error {
-	messages, lanes, times, keys := tx.Bucket(messagesBucket), tx.Bucket(lanesBucket), tx.Bucket(timesBucket), tx.Bucket(keysBucket)
-	messages.FillPercent, times.FillPercent = 0.9, 0.9
-	old, err := readMessage(messages, seq)
-	if err != nil {
-		return err
-	}
-	var oldLanes, oldTimes, newLanes, newTimes [][]byte
-	if old != nil {
-		oldLanes, oldTimes = old.keys()
-	}
-	if state == nil {
-		if old == nil {
-			return nil
+// change brings the entries of the messages of a snapshot to their new state. Keys are written in their order: that is
+// what bbolt is fastest with.
+func (x *index) change(tx *bolt.Tx, snap *snapshot) error {
+	messages, keys := tx.Bucket(messagesBucket), tx.Bucket(keysBucket)
+	messages.FillPercent = 0.9
+	var lanes, times edits
+	for k := range snap.changed {
+		c := &snap.changed[k]
+		lanes.lanes(c.m, &c.was, &c.stands)
+		times.times(&c.was, &c.stands)
+		fresh := c.was.entries == nil
+		id := number(c.seq)
+		var err error
+		switch key := c.m.key; {
+		case c.from < c.to:
+			err = messages.Put(id, snap.states[c.from:c.to:c.to])
+			if len(key) > 0 && fresh && err == nil {
+				err = keys.Put(key, id)
+			}
+		case !fresh:
+			err = messages.Delete(id)
+			if len(key) > 0 && bytes.Equal(keys.Get(key), id) && err == nil {
+				err = keys.Delete(key)
+			}
 		}
-		if err = messages.Delete(number(seq)); err == nil && len(old.key) > 0 && bytes.Equal(keys.Get(old.key), number(seq)) {
-			err = keys.Delete(old.key)
-		}
-	} else {
-		m, e := decodeMessage(seq, state)
-		if e != nil {
-			return e
-		}
-		newLanes, newTimes = m.keys()
-		if err = messages.Put(number(seq), state); err == nil && len(m.key) > 0 && old == nil {
-			err = keys.Put(m.key, number(seq))
-		}
-	}
-	return errors.Join(err, exchange(lanes, oldLanes, newLanes), exchange(times, oldTimes, newTimes))
-}
-
-// exchange takes the old keys out of a bucket and puts the new ones in.
-func exchange(b *bolt.Bucket, before, after [][]byte) error {
-	if len(before) == 1 && len(after) == 1 && bytes.Equal(before[0], after[0]) {
-		return nil
-	}
-	for _, k := range before {
-		if err := b.Delete(k); err != nil {
+		if err != nil {
 			return err
 		}
 	}
-	for _, k := range after {
-		if err := b.Put(k, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	times.bucket, lanes.bucket = tx.Bucket(timesBucket), tx.Bucket(lanesBucket)
+	times.bucket.FillPercent = 0.9
+	return errors.Join(lanes.make(), times.make())
 }

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sort"
@@ -32,18 +31,27 @@ type log struct {
 	spool  uint64
 	length int64 // of a segment
 
+	waking  atomic.Int64 // callers who were woken and do not run yet
 	mu      sync.Mutex
-	wake    sync.Cond // there is something to write, or the end
+	wake    sync.Cond // there is something to do, or the end
+	calls   []*call
 	current *segment
 	used    map[uint64]*segment
 	spare   []*segment
 	files   int    // for names
 	open    *batch // gathering
+	hurried bool   // it must not wait for more
 	writing *batch // the one before
 	err     error  // the log is dead: see fail
 	closed  bool
+	ended   bool // no call is made any more
 	starved bool // a Put found no room
 	over    chan struct{}
+
+	// Of the committer alone, to be used again:
+	unused  []pending
+	between []byte
+	parts   [][]byte
 }
 
 // batch are the records that become durable together.
@@ -54,20 +62,19 @@ type batch struct {
 }
 
 type pending struct {
-	in         *segment
-	off        int64
-	title      []byte // the beginning of a segment, instead of a record
-	head       head
-	meta, body []byte
+	in    *segment
+	off   int64
+	title []byte // the beginning of a segment, instead of a record
+	*content
 }
 
 func newLog(dir folder, spool uint64, length int64) *log {
-	l := &log{dir: dir, spool: spool, length: length, used: map[uint64]*segment{}, over: make(chan struct{}), open: newBatch()}
+	l := &log{dir: dir, spool: spool, length: length, used: map[uint64]*segment{}, over: make(chan struct{}), open: newBatch(nil)}
 	l.wake.L = &l.mu
 	return l
 }
 
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
+func newBatch(records []pending) *batch { return &batch{done: make(chan struct{}), records: records} }
 
 // place is where a record is.
 type place struct {
@@ -138,39 +145,41 @@ func (l *log) allocate(size int64) (*segment, error) {
 	return &segment{name: name, f: f, size: size}, nil
 }
 
-// append gives a record its place. The caller holds Store.mu, has called ensure, and waits for the batch later.
-func (l *log) append(h head, meta, body []byte, counters *title) (place, *batch, error) {
-	h.meta, h.body = uint32(len(meta)), uint32(len(body))
+// append gives a record its place. The caller holds Store.mu, and has called ensure.
+// The content is the log's from now on.
+func (l *log) append(c *content, counters title) (place, error) {
+	size := c.head.size()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
-		return place{}, nil, l.err
+		return place{}, l.err
 	}
-	if l.closed {
-		return place{}, nil, queue.ErrClosed
+	if l.ended {
+		return place{}, queue.ErrClosed
 	}
-	if !l.current.fits(h.size()) {
-		if err := l.rotate(h.size(), counters); err != nil {
-			return place{}, nil, err
+	if !l.current.fits(size) {
+		if err := l.rotate(size, counters); err != nil {
+			return place{}, err
 		}
 	}
 	s := l.current
-	p := place{s.number, s.end, h.meta, h.body}
-	l.open.records = append(l.open.records, pending{in: s, off: s.end, head: h, meta: meta, body: body})
-	s.end += h.size()
-	l.wake.Signal()
-	return p, l.open, nil
+	p := place{s.number, s.end, c.head.meta, c.head.body}
+	l.open.records = append(l.open.records, pending{in: s, off: s.end, content: c})
+	s.end += size
+	if l.gathered() {
+		l.wake.Signal()
+	}
+	return p, nil
 }
 
 // rotate begins a new segment.
-func (l *log) rotate(size int64, counters *title) error {
+func (l *log) rotate(size int64, t title) error {
 	n := l.fitting(size)
 	if n < 0 {
 		return queue.ErrFull
 	}
 	s := l.spare[n]
 	l.spare = append(l.spare[:n], l.spare[n+1:]...)
-	t := *counters
 	t.spool, t.number, t.oldest = l.spool, 1, 1
 	if l.current != nil {
 		t.number, t.previous, t.oldest = l.current.number+1, uint64(l.current.end), l.oldest()
@@ -254,15 +263,12 @@ func (l *log) last() *batch {
 
 var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// durable waits until a record is durable.
-func (l *log) durable(p place) error {
+// durable says whether a record is.
+func (l *log) durable(p place) bool {
 	l.mu.Lock()
 	s := l.used[p.segment]
 	l.mu.Unlock()
-	if s == nil || s.synced.Load() >= p.off+p.size() {
-		return nil
-	}
-	return wait(context.Background(), l.last())
+	return s == nil || s.synced.Load() >= p.off+p.size()
 }
 
 // read reads len(b) bytes of a segment.

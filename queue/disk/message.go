@@ -29,10 +29,10 @@ type message struct {
 	// Not stored:
 	meta      *meta // nil: in the log
 	forgotten bool
-	stored    bool    // the index has it
-	version   uint64  // of the last change
-	entries   []int64 // by lane: where it stands in the schedule; never: nowhere
-	times     []spot
+	stored    bool     // the index has it, or will have with the checkpoint that is being made
+	version   uint64   // of the last change
+	stands    standing // now
+	indexed   standing // in the index
 }
 
 type item struct {
@@ -71,8 +71,17 @@ type metaItem struct {
 	due, expires int64
 }
 
-func (m *meta) encode() []byte {
-	w := make(writer, 0, 256)
+// size is no less than the bytes that encode writes.
+func (m *meta) size() int {
+	n := 80 + len(m.key) + len(m.fingerprint) + len(m.tenant) + len(m.common)
+	for k := range m.items {
+		i := &m.items[k]
+		n += 50 + len(i.to) + len(i.lane) + len(i.meta)
+	}
+	return n
+}
+
+func (m *meta) encode(w *writer) {
 	w.int(m.created)
 	w.string(m.key)
 	w.string(m.fingerprint)
@@ -88,7 +97,6 @@ func (m *meta) encode() []byte {
 		w.int(i.due)
 		w.int(i.expires)
 	}
-	return w
 }
 
 // decodeMeta reads a meta. Its byte slices are parts of b.
@@ -114,13 +122,18 @@ func newMessage(seq uint64, at place, m *meta) *message {
 	if m.key != "" {
 		msg.key, msg.print = hashKey(m.tenant, m.key), hashPrint(m.fingerprint)
 	}
-	names := map[string]int{}
+	var names map[string]int
+	if len(m.items) > 1 {
+		names = map[string]int{}
+	}
 	for n := range m.items {
 		from := &m.items[n]
 		lane, ok := names[from.lane]
 		if !ok {
 			lane = len(msg.lanes)
-			names[from.lane] = lane
+			if names != nil {
+				names[from.lane] = lane
+			}
 			msg.lanes = append(msg.lanes, from.lane)
 		}
 		msg.items[n] = item{lane: lane, state: waiting, due: max(from.due, m.created), until: never, expires: from.expires}
@@ -138,8 +151,9 @@ func hashKey(tenant, key string) []byte {
 func hashPrint(f string) []byte { h := sha256.Sum256([]byte(f)); return h[:16] }
 
 // encode writes the state, as the index and a moved record keep it.
-func (m *message) encode() []byte {
-	w := make(writer, 4, 128)
+func (m *message) encode(w *writer) {
+	start := len(*w)
+	*w = append(*w, 0, 0, 0, 0)
 	w.uint(m.at.segment)
 	w.uint(uint64(m.at.off))
 	w.uint(uint64(m.at.meta))
@@ -169,8 +183,7 @@ func (m *message) encode() []byte {
 		w.uint(i.token)
 		w.bytes(i.note)
 	}
-	binary.LittleEndian.PutUint32(w, checksum(w[4:]))
-	return w
+	binary.LittleEndian.PutUint32((*w)[start:], checksum((*w)[start+4:]))
 }
 
 // decodeMessage reads a state; it copies what it keeps.
@@ -198,58 +211,6 @@ func decodeMessage(seq uint64, b []byte) (*message, error) {
 		}
 	}
 	return m, r.err
-}
-
-// schedule says where the message stands in each of its lanes: when its first item there can be claimed.
-func (m *message) schedule() []int64 {
-	at := make([]int64, len(m.lanes))
-	for n := range at {
-		at[n] = never
-	}
-	for n := range m.items {
-		i := &m.items[n]
-		if t, ok := i.ready(); ok && (at[i.lane] == never || t < at[i.lane]) {
-			at[i.lane] = t
-		}
-	}
-	return at
-}
-
-// The kinds of times.
-const (
-	claimable = iota
-	expiring
-)
-
-// moments are the times at which something becomes of the message by itself.
-func (m *message) moments() (all []spot) {
-	var lastReady, lastExpiry int64 = never, never
-	seen := map[spot]bool(nil)
-	for n := range m.items {
-		i := &m.items[n]
-		t, ok := i.ready()
-		if !ok {
-			continue
-		}
-		for _, at := range [2]spot{{claimable, t, m.seq}, {expiring, i.expires, m.seq}} {
-			last := &lastReady
-			if at.kind == expiring {
-				last = &lastExpiry
-			}
-			if at.t == never || at.t == *last || seen[at] {
-				continue
-			}
-			if len(m.items) > 1 {
-				if seen == nil {
-					seen = map[spot]bool{}
-				}
-				seen[at] = true
-			}
-			*last = at.t
-			all = append(all, at)
-		}
-	}
-	return all
 }
 
 // live are the bytes of the log that the message needs.

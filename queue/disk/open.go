@@ -78,7 +78,7 @@ func (c Config) open() (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	go s.log.commit()
+	go s.log.commit(s.make)
 	go s.keepUp()
 	return s, nil
 }

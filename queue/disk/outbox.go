@@ -21,7 +21,7 @@ func (s *Store) Events(ctx context.Context, r queue.EventsRequest) ([]queue.Even
 	}
 	all, done, err := s.oldestEvents(ctx, &r)
 	if err == nil && len(all) > 0 {
-		err = wait(ctx, done) // nobody is told what may be untrue after a crash
+		err = s.log.hurry(ctx, done) // nobody is told what may be untrue after a crash
 	}
 	if err != nil {
 		return nil, err
@@ -66,25 +66,19 @@ func (s *Store) tell(e *event) queue.Event {
 
 // Ack removes events.
 func (s *Store) Ack(ctx context.Context, events []queue.Event) error {
-	done, err := s.ack(ctx, events)
-	if err != nil {
+	if err := s.begin(ctx); err != nil || len(events) == 0 {
 		return err
 	}
-	return wait(ctx, done)
+	return s.do(ctx, func() (durable bool, err error) { return s.ack(ctx, events) })
 }
 
-func (s *Store) ack(ctx context.Context, events []queue.Event) (*batch, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Store) ack(ctx context.Context, events []queue.Event) (durable bool, err error) {
 	if err := s.usable(ctx); err != nil {
-		return nil, err
-	}
-	if len(events) == 0 {
-		return nil, nil
+		return false, err
 	}
 	pending, err := s.oldest(len(events), math.MaxUint64)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	n := 0
 	for _, e := range events {
@@ -92,22 +86,21 @@ func (s *Store) ack(ctx context.Context, events []queue.Event) (*batch, error) {
 		case n < len(pending) && e.Seq == pending[n].seq:
 			n++
 		case e.Seq >= s.eventSeq, n < len(pending) && e.Seq > pending[n].seq:
-			return nil, fmt.Errorf("%w: event %d is not one of the oldest", queue.ErrInvalid, e.Seq)
+			return false, fmt.Errorf("%w: event %d is not one of the oldest", queue.ErrInvalid, e.Seq)
 		}
 	}
 	if n == 0 {
-		return nil, nil
+		return false, nil
 	}
 	if err := s.log.ensure(headSize+16, true); err != nil {
-		return nil, err
+		return false, err
 	}
 	var w writer
 	upTo := pending[n-1].seq
 	w.uint(upTo)
 	s.outbox = never
-	done, err := s.write(ackRecord, s.eventSeq, w)
-	if err == nil {
+	if err = s.write(ackRecord, s.eventSeq, w); err == nil {
 		err = s.acknowledge(upTo)
 	}
-	return done, err
+	return true, err
 }

@@ -150,10 +150,7 @@ func (s *Store) Update(ctx context.Context, c queue.Change) (queue.Changed, erro
 	if err != nil {
 		return queue.Changed{}, err
 	}
-	b, err := s.update(ctx, &c, seqs, &done)
-	if err == nil {
-		err = wait(ctx, b)
-	}
+	err = s.do(ctx, func() (durable bool, err error) { return s.update(ctx, &c, seqs, &done) })
 	if err != nil {
 		return queue.Changed{}, err
 	}
@@ -209,16 +206,13 @@ func changeable(i *item, c *queue.Change) (free, busy bool) {
 	return true, false
 }
 
-func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done *queue.Changed) (*batch, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done *queue.Changed) (durable bool, err error) {
 	if err := s.usable(ctx); err != nil {
-		return nil, err
+		return false, err
 	}
 	if c.Op == queue.Expire {
-		var err error
 		if seqs, err = s.expiredBy(c); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	var found []*message
@@ -235,10 +229,10 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 		}
 	}
 	if s.broken != nil {
-		return nil, s.broken
+		return false, s.broken
 	}
 	if err := s.log.ensure(room, true); err != nil {
-		return nil, err
+		return false, err
 	}
 	if c.Op == queue.Forget {
 		return s.forgetAll(c, found, done)
@@ -260,9 +254,9 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 		}
 	}
 	if s.broken != nil || ch.n == 0 {
-		return nil, s.broken
+		return false, s.broken
 	}
-	return s.write(setRecord, ch.event, ch.encode(0))
+	return true, s.write(setRecord, ch.event, ch.encode(0))
 }
 
 func (s *Store) changeOne(m *message, n int, c *queue.Change, ch *changes, done *queue.Changed) bool {
@@ -356,7 +350,7 @@ func (s *Store) expiredPage(from spot, now int64) (some []spot, err error) {
 	return some, err
 }
 
-func (s *Store) forgetAll(c *queue.Change, found []*message, done *queue.Changed) (*batch, error) {
+func (s *Store) forgetAll(c *queue.Change, found []*message, done *queue.Changed) (durable bool, err error) {
 	var all []*message
 	for _, m := range found {
 		matches := false
@@ -375,7 +369,7 @@ func (s *Store) forgetAll(c *queue.Change, found []*message, done *queue.Changed
 		all = append(all, m)
 	}
 	if len(all) == 0 {
-		return nil, nil
+		return false, nil
 	}
 	var w writer
 	w.uint(uint64(len(all)))
@@ -384,7 +378,7 @@ func (s *Store) forgetAll(c *queue.Change, found []*message, done *queue.Changed
 		s.forget(m)
 	}
 	if s.broken != nil {
-		return nil, s.broken
+		return false, s.broken
 	}
-	return s.write(forgetRecord, s.eventSeq, w)
+	return true, s.write(forgetRecord, s.eventSeq, w)
 }

@@ -1,10 +1,9 @@
 package disk
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/postrider/postrider/queue"
 	bolt "go.etcd.io/bbolt"
@@ -29,71 +28,75 @@ func (s *Store) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
 		s.mu.Lock()
 		stored, known, err := s.known(b)
 		s.mu.Unlock()
-		if known || err != nil {
-			return s.answerKnown(ctx, stored, err)
+		if err == nil && known {
+			err = s.log.hurry(ctx, s.log.last()) // the first Put may not have returned yet
 		}
-	}
-	body, err := readBody(b.Body)
-	if err != nil {
-		return queue.Stored{}, err
+		if err != nil {
+			return queue.Stored{}, err
+		}
+		if known {
+			return stored, nil
+		}
 	}
 	m, err := metaOf(b)
 	if err != nil {
 		return queue.Stored{}, err
 	}
-	encoded := m.encode()
-	if len(encoded) > largestMeta {
-		return queue.Stored{}, fmt.Errorf("%w: too many bytes beside the body", queue.ErrInvalid)
-	}
-	if m, err = decodeMeta(encoded); err != nil {
+	c, err := contentOf(m, b.Body)
+	if err != nil {
 		return queue.Stored{}, err
 	}
-	h := head{kind: putRecord, meta: uint32(len(encoded)), body: uint32(len(body)), metaCRC: checksum(encoded), bodyCRC: checksum(body)}
-	stored, done, err := s.store(ctx, b, m, h, encoded, body)
-	if err != nil || stored.Known {
-		return s.answerKnown(ctx, stored, err)
+	if err := s.keepPace(); err != nil {
+		return queue.Stored{}, err
 	}
-	return stored, wait(ctx, done)
-}
-
-// answerKnown answers that a key is known, when the message is durable.
-func (s *Store) answerKnown(ctx context.Context, stored queue.Stored, err error) (queue.Stored, error) {
-	if err == nil {
-		err = wait(ctx, s.log.last())
-	}
+	var stored queue.Stored
+	err = s.do(ctx, func() (durable bool, err error) {
+		stored, err = s.store(ctx, b, m, c)
+		return true, err
+	})
 	if err != nil {
 		return queue.Stored{}, err
 	}
 	return stored, nil
 }
 
-func (s *Store) store(ctx context.Context, b *queue.Batch, m *meta, h head, encoded, body []byte) (queue.Stored, *batch, error) {
+// keepPace waits while the index is too far behind: memory must not grow with the backlog.
+func (s *Store) keepPace() error {
+	if !s.behind.Load() {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.messages) > tooFarBehind && s.stuck == nil && !s.closed && s.broken == nil {
 		s.passed.Wait()
 	}
-	if err := s.usable(ctx); err != nil {
-		return queue.Stored{}, nil, err
-	}
 	if s.stuck != nil && len(s.messages) > tooFarBehind {
-		return queue.Stored{}, nil, fmt.Errorf("%w: %w", queue.ErrFull, s.stuck)
+		return fmt.Errorf("%w: %w", queue.ErrFull, s.stuck)
+	}
+	return nil
+}
+
+// store stores a message, unless its key is known.
+func (s *Store) store(ctx context.Context, b *queue.Batch, m *meta, c *content) (queue.Stored, error) {
+	if err := s.usable(ctx); err != nil {
+		return queue.Stored{}, err
 	}
 	if b.Key != "" {
 		if stored, known, err := s.known(b); known || err != nil {
-			return stored, nil, err
+			return stored, err
 		}
 	}
-	if err := s.log.ensure(h.size(), false); err != nil {
-		return queue.Stored{}, nil, err
+	if err := s.log.ensure(c.head.size(), false); err != nil {
+		return queue.Stored{}, err
 	}
-	h.seq, h.event = s.seq+1, s.eventSeq
-	at, done, err := s.log.append(h, encoded, body, s.counters())
+	seq := s.seq + 1
+	c.head.kind, c.head.seq, c.head.event = putRecord, seq, s.eventSeq
+	at, err := s.log.append(c, s.counters())
 	if err != nil {
-		return queue.Stored{}, nil, err
+		return queue.Stored{}, err
 	}
-	s.put(newMessage(h.seq, at, m))
-	return queue.Stored{Message: s.id(h.seq)}, done, s.broken
+	s.put(newMessage(seq, at, m))
+	return queue.Stored{Message: s.id(seq)}, s.broken
 }
 
 // put takes in a new message, with its events.
@@ -144,50 +147,19 @@ func (s *Store) byKey(tenant, key string) (*message, error) {
 	return s.load(seq), s.broken
 }
 
+// metaOf is what never changes of a message. It shares no bytes with the batch.
 func metaOf(b *queue.Batch) (*meta, error) {
 	m := &meta{created: micros(b.Now), key: b.Key, fingerprint: b.Fingerprint, tenant: b.Tenant, priority: b.Priority,
-		keep: keepFor(b.Keep), common: b.Common, items: make([]metaItem, len(b.Items))}
+		keep: keepFor(b.Keep), common: bytes.Clone(b.Common), items: make([]metaItem, len(b.Items))}
 	for n := range b.Items {
 		i := &b.Items[n]
 		if len(b.Tenant)+len(i.Lane) > longestName {
 			return nil, fmt.Errorf("%w: tenant and lane of item %d are longer than %d bytes", queue.ErrInvalid, n, longestName)
 		}
-		m.items[n] = metaItem{to: i.To, lane: i.Lane, meta: i.Meta, due: micros(i.Due), expires: micros(i.Expires)}
+		m.items[n] = metaItem{to: i.To, lane: i.Lane, meta: bytes.Clone(i.Meta), due: micros(i.Due), expires: micros(i.Expires)}
+	}
+	if m.size() > largestMeta {
+		return nil, fmt.Errorf("%w: too many bytes beside the body", queue.ErrInvalid)
 	}
 	return m, nil
-}
-
-// readBody reads a body whole: its checksum must be known before the first byte is written.
-func readBody(b queue.Body) ([]byte, error) {
-	size := b.Size()
-	if size > largest {
-		return nil, fmt.Errorf("%w: the body is larger than 1 GiB", queue.ErrInvalid)
-	}
-	r, err := b.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if size < 0 {
-		body, err := io.ReadAll(io.LimitReader(r, largest+1))
-		if err == nil && len(body) > largest {
-			err = fmt.Errorf("%w: the body is larger than 1 GiB", queue.ErrInvalid)
-		}
-		return body, err
-	}
-	body := make([]byte, size)
-	_, err = io.ReadFull(r, body)
-	if err == nil {
-		var more [1]byte
-		_, err = io.ReadFull(r, more[:])
-		if err == io.EOF {
-			return body, nil
-		}
-	} else if err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	if err != nil && err != io.EOF && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, err
-	}
-	return nil, fmt.Errorf("%w: the body does not have the %d bytes it announced", queue.ErrInvalid, size)
 }

@@ -24,21 +24,20 @@ func (s *Store) Settle(ctx context.Context, st queue.Settlement) (lost []queue.I
 		}
 		room += 80 + int64(len(o.Note))
 	}
-	lost, done, err := s.settle(ctx, &st, room)
-	if err == nil {
-		err = wait(ctx, done)
-	}
+	var gone []queue.ID
+	err = s.do(ctx, func() (durable bool, err error) {
+		gone, durable, err = s.settle(ctx, &st, room)
+		return durable, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return lost, nil
+	return gone, nil
 }
 
-func (s *Store) settle(ctx context.Context, st *queue.Settlement, room int64) (lost []queue.ID, done *batch, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Store) settle(ctx context.Context, st *queue.Settlement, room int64) (lost []queue.ID, durable bool, err error) {
 	if err := s.usable(ctx); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
 	token, err := strconv.ParseUint(st.Token, 10, 64)
 	if err != nil {
@@ -53,7 +52,7 @@ func (s *Store) settle(ctx context.Context, st *queue.Settlement, room int64) (l
 		found = append(found, m)
 	}
 	if err := s.log.ensure(room, true); err != nil {
-		return nil, nil, err
+		return nil, false, err
 	}
 	c := changes{now: micros(st.Now), event: s.eventSeq}
 	touched := map[*message]bool{}
@@ -75,10 +74,9 @@ func (s *Store) settle(ctx context.Context, st *queue.Settlement, room int64) (l
 		s.reindex(m)
 	}
 	if s.broken != nil || c.n == 0 {
-		return lost, nil, s.broken
+		return lost, false, s.broken
 	}
-	done, err = s.write(setRecord, c.event, c.encode(0))
-	return lost, done, err
+	return lost, true, s.write(setRecord, c.event, c.encode(0))
 }
 
 // settled is what an outcome makes of an item, and whether there is an event.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/queue"
@@ -34,6 +35,8 @@ type Store struct {
 	prefix string
 	unlock func() error
 
+	behind atomic.Bool // the index is too far
+
 	mu      sync.Mutex
 	closed  bool
 	broken  error
@@ -48,6 +51,7 @@ type Store struct {
 	events   []event             // that the index does not know
 	live     map[uint64]int64    // by segment
 	sched    schedule
+	scratch  standing
 	window   int
 	outbox   int64 // until then the oldest events are in somebody's hands
 	next     waiters
@@ -79,31 +83,22 @@ func (s *Store) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// wait waits until a batch is durable.
-func wait(ctx context.Context, b *batch) error {
-	if b == nil {
-		return nil
-	}
-	select {
-	case <-b.done:
-		return b.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (s *Store) counters() *title {
-	return &title{seq: s.seq, event: s.eventSeq, acked: s.acked, token: s.token}
+func (s *Store) counters() title {
+	return title{seq: s.seq, event: s.eventSeq, acked: s.acked, token: s.token}
 }
 
 // write appends a record. The caller has ensured its room and holds mu; what it has changed in memory stands, so
 // that an error ends the store.
-func (s *Store) write(k kind, event uint64, meta []byte) (*batch, error) {
-	_, b, err := s.log.append(head{kind: k, event: event, metaCRC: checksum(meta)}, meta, nil, s.counters())
+func (s *Store) write(k kind, event uint64, meta []byte) error {
+	c := newContent(int64(len(meta)))
+	c.b = append(c.b, meta...)
+	c.metaEnds()
+	c.head.kind, c.head.event = k, event
+	_, err := s.log.append(c, s.counters())
 	if err != nil {
 		s.fail(err)
 	}
-	return b, err
+	return err
 }
 
 // Close stores the index and ends the store.
