@@ -10,6 +10,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/smtp"
@@ -17,9 +18,15 @@ import (
 
 const mostRawHeader = 1 << 20 // octets of a finished message's header
 
+// lineReaders are used again: a new buffer costs more than reading a small message with it.
+var lineReaders = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 64<<10) }}
+
 // composeRaw checks a finished message line by line, completes its header, and signs it.
 func composeRaw(ctx context.Context, message io.Reader, from string, s Signer) (*composed, error) {
-	raw := &rawMessage{lines: bufio.NewReaderSize(message, 64<<10)}
+	lines := lineReaders.Get().(*bufio.Reader)
+	lines.Reset(message)
+	defer func() { lines.Reset(nil); lineReaders.Put(lines) }()
+	raw := &rawMessage{lines: lines}
 	if err := raw.readHeader(); err != nil {
 		return nil, err
 	}
