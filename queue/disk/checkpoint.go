@@ -77,7 +77,9 @@ func (s *Store) nudge() {
 	}
 }
 
-const checkpointEvery = 100 * time.Millisecond
+// checkpointEvery is long enough that most mail of a busy store has come and gone before the index hears of it, and short enough
+// that the log is soon read again.
+const checkpointEvery = time.Second
 
 // keepUp makes checkpoints until the store is closed.
 func (s *Store) keepUp() {

@@ -67,7 +67,7 @@ type Store struct {
 }
 
 // checkpointAfter is the number of changed messages after which the index is brought up to date before its time.
-const checkpointAfter = 4000
+const checkpointAfter = 8000
 
 // tooFarBehind is the number of changed messages at which Put waits for the index.
 const tooFarBehind = 20_000
