@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"time"
 )
@@ -18,8 +17,8 @@ func (s *session) fail(err error) {
 	s.learnLoss(err)
 	s.err, s.retired = err, true
 	s.raw.Close()
-	if s.idle != nil {
-		s.idle.Stop()
+	if s.watch.timer != nil {
+		s.watch.timer.Stop()
 	}
 	if !s.writing {
 		s.settleAll()
@@ -45,10 +44,7 @@ func (s *session) settleAll() {
 
 // lost names the cause when reading has failed.
 func (s *session) lost(err error) error {
-	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no reply within %v: %w", s.limit(), err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errLost
 	}
 	return err
@@ -60,12 +56,9 @@ func (s *session) quit() {
 		return
 	}
 	s.retired, s.quitting = true, true
-	if s.idle != nil {
-		s.idle.Stop()
-	}
 	tracer{pool: s.lane.pool.Trace}.command("QUIT")
 	s.put([]byte("QUIT\r\n"))
-	s.raw.SetReadDeadline(time.Now().Add(quitTime))
+	s.expectWithin(quitTime)
 	s.kick()
 }
 

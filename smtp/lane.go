@@ -79,8 +79,8 @@ func (l *lane) place() {
 		s.places++
 		t.reserved = t.weight()
 		s.octets += t.reserved
-		if s.idle != nil {
-			s.idle.Stop()
+		if s.places == 1 {
+			s.expectWithin(0) // no longer idle
 		}
 		t.session, t.status = s, statusGranted
 		t.notify()
@@ -233,20 +233,7 @@ func (l *lane) freed(s *session) {
 		return
 	}
 	s.trim()
-	if s.idle == nil {
-		s.idle = time.AfterFunc(l.pool.idleTime(), func() { l.expire(s) })
-	} else {
-		s.idle.Reset(l.pool.idleTime())
-	}
-}
-
-// expire ends a session that has been idle for long.
-func (l *lane) expire(s *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s.places == 0 && s.err == nil && !s.quitting {
-		s.quit()
-	}
+	s.expectWithin(l.pool.idleTime())
 }
 
 // worn says that the session has done its part.

@@ -139,6 +139,7 @@ func (l *lane) openOnce(ctx context.Context, server *Server, phase *phaseMark, t
 		h.raw.Close()
 		return nil, &ConnError{Phase: phase.get(), Host: server.Host, Addr: h.addr, Err: errUnasked}
 	}
+	s.conn.SetDeadline(time.Time{}) // from here on the session's watch bounds all waiting
 	s.replies, s.alone = newReplyReader(h.conn), h.alone
 	_, s.tcp = h.raw.(*net.TCPConn)
 	l.mu.Lock()

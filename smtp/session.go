@@ -46,7 +46,7 @@ type session struct {
 	quitting bool
 	carried  int // transactions that ended here
 	born     time.Time
-	idle     *time.Timer
+	watch    watch
 }
 
 // window is how many transactions may be on the session at once. It opens as the server shows that it can
@@ -136,16 +136,11 @@ func (s *session) listen() {
 	}
 }
 
-// arm sets the deadline of the next reply as a whole. It counts from the last progress: a reply before
-// it, or a write.
+// arm bounds the wait for the next reply as a whole. It counts from the last progress: a reply before
+// it, or a write. An idle session has its own bound.
 func (s *session) arm() {
-	if s.quitting {
-		return
-	}
-	if limit := s.limit(); limit > 0 {
-		s.conn.SetReadDeadline(time.Now().Add(limit))
-	} else {
-		s.conn.SetReadDeadline(time.Time{})
+	if s.places > 0 && !s.quitting {
+		s.expectWithin(s.limit())
 	}
 }
 

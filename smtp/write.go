@@ -1,12 +1,5 @@
 package smtp
 
-import (
-	"errors"
-	"fmt"
-	"os"
-	"time"
-)
-
 // kick starts the writer when there is something to write.
 func (s *session) kick() {
 	if !s.flushing && len(s.out) > 0 {
@@ -23,22 +16,12 @@ func (s *session) flush() {
 }
 
 func (s *session) flushLocked() {
-	l := s.lane
 	for len(s.out) > 0 && s.err == nil {
 		b := s.out
 		s.out, s.spare = s.spare[:0], nil
 		s.taken += int64(len(b))
-		s.writing = true
-		l.mu.Unlock()
-		n, err := s.write(b)
-		l.mu.Lock()
-		s.writing = false
-		s.sent += int64(n)
+		err := s.write(b)
 		s.spare = b
-		select {
-		case s.moved <- struct{}{}:
-		default:
-		}
 		if s.err != nil {
 			s.settleAll()
 		} else if err != nil {
@@ -50,22 +33,29 @@ func (s *session) flushLocked() {
 	s.flushing = false
 }
 
-// write writes b with a deadline that rolls (RFC 5321 s. 4.5.3.2.5).
-func (s *session) write(b []byte) (n int, err error) {
-	if p := s.lane.pool.Trace; p != nil && p.Flight != nil {
+// write writes b with a bound that rolls (RFC 5321 s. 4.5.3.2.5). It gives up the lock meanwhile.
+func (s *session) write(b []byte) (err error) {
+	l := s.lane
+	if p := l.pool.Trace; p != nil && p.Flight != nil {
 		p.Flight(len(b))
 	}
-	for n < len(b) && err == nil {
-		limit := s.lane.pool.Timeouts.block()
-		s.conn.SetWriteDeadline(time.Now().Add(limit))
-		var m int
-		m, err = s.conn.Write(b[n:min(n+mostWrite, len(b))])
-		n += m
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			err = fmt.Errorf("the server takes nothing for %v: %w", limit, err)
+	for len(b) > 0 && err == nil && s.err == nil {
+		s.writeWithin(l.pool.Timeouts.block())
+		s.writing = true
+		l.mu.Unlock()
+		var n int
+		n, err = s.conn.Write(b[:min(mostWrite, len(b))])
+		l.mu.Lock()
+		s.writing = false
+		s.writeWithin(0)
+		b = b[n:]
+		s.sent += int64(n)
+		select {
+		case s.moved <- struct{}{}:
+		default:
 		}
 	}
-	return n, err
+	return err
 }
 
 const (
