@@ -63,6 +63,9 @@ func (l *lane) left() {
 // carry brings one transaction to its end.
 func (l *lane) carry(t *transaction) {
 	defer t.body.free()
+	if t.ctx.Done() != nil {
+		defer context.AfterFunc(t.ctx, func() { l.gone(t) })()
+	}
 	for try := 1; ; try++ {
 		l.attempt(t)
 		if !t.again {
@@ -72,8 +75,17 @@ func (l *lane) carry(t *transaction) {
 			l.settleCause(t)
 			return
 		}
+		l.mu.Lock()
 		t.rewind()
+		l.mu.Unlock()
 	}
+}
+
+// gone is called when the context of a transaction has ended, whatever its caller is doing then.
+func (l *lane) gone(t *transaction) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.cancel(t)
 }
 
 // settleCause gives up a transaction that was to be tried again.
@@ -106,8 +118,10 @@ func (l *lane) attempt(t *transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := t.session
-	if err != nil && t.ctx.Err() != nil {
+	if t.status != statusDone && t.ctx.Err() != nil {
 		l.cancel(t)
+	}
+	if t.status == statusDone {
 		return
 	}
 	if err != nil {
@@ -130,18 +144,8 @@ func (l *lane) attempt(t *transaction) {
 			l.mu.Unlock()
 			s.stream(t)
 			l.mu.Lock()
-			if t.ctx.Err() != nil {
-				l.cancel(t)
-			}
-			continue
-		}
-		l.mu.Unlock()
-		select {
-		case <-t.wake:
-			l.mu.Lock()
-		case <-t.ctx.Done():
-			l.mu.Lock()
-			l.cancel(t)
+		} else {
+			l.sleep(t)
 		}
 	}
 }
@@ -149,8 +153,6 @@ func (l *lane) attempt(t *transaction) {
 // prepare reads a small message and asks whether the server of the session can take it.
 func (l *lane) prepare(t *transaction) error {
 	s := t.session
-	t.to = t.to[:portion(t.to, &s.ext.limits)]
-	t.results, t.fates = t.results[:len(t.to)], t.fates[:len(t.to)]
 	now := time.Now()
 	e := t.envelope
 	if err := fits(e, &s.ext, s.tls != nil, s.lmtp, now); err != nil {

@@ -43,27 +43,29 @@ type dialing struct {
 // false when the results stand instead.
 func (l *lane) await(t *transaction) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.pool.closed.Load() { // since the last try
 		t.decideAll(PhaseLocal, Reply{}, ErrClosed)
 		t.settle()
-		l.mu.Unlock()
 		return false
 	}
 	t.status = statusWaiting
 	l.waiting = append(l.waiting, t)
+	if t.ctx.Err() != nil { // its end may have been seen before it waited
+		l.cancel(t)
+	}
 	l.place()
 	for t.status == statusWaiting {
-		l.mu.Unlock()
-		select {
-		case <-t.wake:
-			l.mu.Lock()
-		case <-t.ctx.Done():
-			l.mu.Lock()
-			l.cancel(t)
-		}
+		l.sleep(t)
 	}
-	defer l.mu.Unlock()
 	return t.status == statusGranted
+}
+
+// sleep waits for a change of t's status, which the end of its context is, too. It gives up the lock meanwhile.
+func (l *lane) sleep(t *transaction) {
+	l.mu.Unlock()
+	<-t.wake
+	l.mu.Lock()
 }
 
 // place gives places to those that wait, in their order, and dials where places lack.
@@ -82,6 +84,8 @@ func (l *lane) place() {
 		if s.places == 1 {
 			s.expectWithin(0) // no longer idle
 		}
+		n := portion(t.to, &s.ext.limits)
+		t.to, t.results, t.fates = t.to[:n], t.results[:n], t.fates[:n]
 		t.session, t.status = s, statusGranted
 		t.notify()
 	}

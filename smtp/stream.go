@@ -25,15 +25,14 @@ func (s *session) stream(t *transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t.body.free()
+	if t.status == statusStream {
+		t.status = statusQueued
+	}
 	if s.err != nil { // it has been settled, or will be when a write has returned
-		if t.status == statusStream {
-			t.status = statusQueued
-		}
 		return
 	}
-	t.status = statusQueued
 	if err == errAbandoned || err != nil && t.ctx.Err() != nil {
-		return // the caller sees its context
+		return // the end of the context settles it, if it has not yet
 	}
 	if err != nil {
 		t.decideAll(PhaseData, Reply{}, withHost(err, s.host))
