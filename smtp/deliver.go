@@ -66,10 +66,13 @@ func (l *lane) carry(t *transaction) {
 	if t.ctx.Done() != nil {
 		defer context.AfterFunc(t.ctx, func() { l.gone(t) })()
 	}
-	for try := 1; ; try++ {
+	for try := 0; ; {
 		l.attempt(t)
 		if !t.again {
 			return
+		}
+		if !t.stale {
+			try++
 		}
 		if try == mostTries || t.ctx.Err() != nil {
 			l.settleCause(t)
@@ -126,13 +129,18 @@ func (l *lane) attempt(t *transaction) {
 	}
 	if err != nil {
 		t.decideAll(PhaseLocal, Reply{}, withHost(err, s.host))
-		s.release(t)
-		l.freed(s)
+		s.giveBack(t)
 		return
 	}
-	if s.err != nil {
-		s.release(t)
-		t.again, t.cause = true, &ConnError{Phase: PhaseMail, Host: s.host, Addr: s.addr, Err: s.err}
+	if !s.silent() { // an end, a 421, or what nobody asked for
+		s.retired = true
+		err = errLost
+	} else if s.err != nil {
+		err = s.err
+	}
+	if err != nil {
+		t.again, t.stale, t.cause = true, s.carried > 0, &ConnError{Phase: PhaseMail, Host: s.host, Addr: s.addr, Err: err}
+		s.giveBack(t)
 		return
 	}
 	if s.carried > 0 {
@@ -140,11 +148,14 @@ func (l *lane) attempt(t *transaction) {
 	}
 	s.enqueue(t)
 	for t.status != statusDone {
-		if t.status == statusStream {
+		switch {
+		case t.status == statusStream:
 			l.mu.Unlock()
 			s.stream(t)
 			l.mu.Lock()
-		} else {
+		case s.quiet != nil && !s.reading && s.err == nil:
+			s.read(t)
+		default:
 			l.sleep(t)
 		}
 	}

@@ -60,6 +60,7 @@ func (s *session) quit() {
 	s.put([]byte("QUIT\r\n"))
 	s.expectWithin(quitTime)
 	s.kick()
+	s.hire()
 }
 
 const quitTime = 5 * time.Second // for the reply to QUIT
@@ -80,7 +81,7 @@ func (s *session) abandon(t *transaction, cause error) {
 		s.queue = slices.DeleteFunc(s.queue, func(o *transaction) bool { return o == t })
 		s.release(t)
 		s.lane.freed(s)
-	case alone:
+	case alone, s.inline == t:
 		// A server that kept the caller waiting is not asked again on this connection.
 		s.fail(errAbandoned)
 	case t.sent():
@@ -96,5 +97,8 @@ func (s *session) abandon(t *transaction, cause error) {
 		if s.queue[0] == t {
 			s.fail(errAbandoned)
 		}
+	}
+	if s.err == nil && s.reader == t {
+		s.interrupt()
 	}
 }

@@ -83,6 +83,7 @@ func (l *lane) place() {
 		s.octets += t.reserved
 		if s.places == 1 {
 			s.expectWithin(0) // no longer idle
+			s.hearWithin(0)
 		}
 		n := portion(t.to, &s.ext.limits)
 		t.to, t.results, t.fates = t.to[:n], t.results[:n], t.fates[:n]
@@ -181,7 +182,9 @@ func (l *lane) connect(ctx context.Context, d *dialing, server Server, trace tra
 	}
 	l.sessions = append(l.sessions, s)
 	l.pool.live(+1)
-	go s.listen()
+	if s.quiet == nil {
+		s.hire()
+	}
 	if l.pool.closed.Load() {
 		s.quit()
 		return
@@ -238,6 +241,9 @@ func (l *lane) freed(s *session) {
 	}
 	s.trim()
 	s.expectWithin(l.pool.idleTime())
+	if s.quiet != nil {
+		s.hearWithin(unheard)
+	}
 }
 
 // worn says that the session has done its part.
@@ -271,9 +277,7 @@ func (l *lane) cancel(t *transaction) {
 		l.place()
 	case statusGranted:
 		t.decideAll(PhaseLocal, Reply{}, &ConnError{Phase: PhaseLocal, Host: l.server.Host, Err: cause})
-		t.status = statusDone
-		t.session.release(t)
-		l.freed(t.session)
+		t.session.giveBack(t)
 	default:
 		t.session.abandon(t, cause)
 	}

@@ -121,6 +121,9 @@ func newHistory(t *testing.T, seed uint64) *history {
 			}
 			c = smtptest.Fault{Kind: kinds[h.n(len(kinds))], Sent: h.chance(0.5), At: int64(h.n(most))}.Conn(c)
 		}
+		if err == nil && h.chance(0.3) {
+			c = struct{ net.Conn }{c} // without Quiet: a goroutine reads all the time
+		}
 		return c, err
 	}
 	h.to = &smtp.Server{Host: "mx.example.test", Security: security, LMTP: h.server.LMTP, TLS: randomCA().Client("mx.example.test")}

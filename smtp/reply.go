@@ -26,37 +26,60 @@ type replyReader struct {
 	code     int
 	enhanced EnhancedCode
 	text     []byte // lines without codes, joined by "\n", as they came
+
+	lines, octets int    // of a reply that is being read
+	part          []byte // of a line whose reading a deadline has interrupted
 }
 
 func newReplyReader(r io.Reader) *replyReader {
 	return &replyReader{r: bufio.NewReaderSize(r, mostReplyLine)}
 }
 
-// read reads the next reply. An error that wraps errReply says that the server broke the protocol.
+// buffered says how many octets were read that belong to no reply yet.
+func (r *replyReader) buffered() int { return r.lines + len(r.part) + r.r.Buffered() }
+
+// read reads the next reply. An error that wraps errReply says that the server broke the protocol. After a
+// deadline of the connection has passed, the next call reads on where this one was.
 // A line feed alone is taken as the end of a line, as most clients do: it cannot be mistaken here.
 func (r *replyReader) read() error {
-	r.code, r.enhanced, r.text = 0, EnhancedCode{}, r.text[:0]
-	octets := 0
-	for lines := 1; ; lines++ {
-		line, err := r.r.ReadSlice('\n')
+	if r.lines == 0 {
+		r.code, r.enhanced, r.text = 0, EnhancedCode{}, r.text[:0]
+	}
+	for {
+		line, err := r.readLine()
 		if err != nil {
-			if err == bufio.ErrBufferFull {
-				return fmt.Errorf("%w: a line of more than %d octets", errReply, mostReplyLine)
-			}
-			if err == io.EOF && (len(line) > 0 || lines > 1) {
+			if err == io.EOF && r.buffered() > 0 {
 				return io.ErrUnexpectedEOF
 			}
 			return err
 		}
-		octets += len(line)
-		if lines > mostReplyLines || octets > mostReplyOctets {
+		r.lines++
+		r.octets += len(line)
+		if r.lines > mostReplyLines || r.octets > mostReplyOctets {
 			return fmt.Errorf("%w: more than %d lines or %d octets", errReply, mostReplyLines, mostReplyOctets)
 		}
-		more, err := r.line(bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), lines == 1)
+		more, err := r.line(bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), r.lines == 1)
 		if err != nil || !more {
+			r.lines, r.octets = 0, 0
 			return err
 		}
 	}
+}
+
+// readLine reads a line with its end. It is valid until the next is read.
+func (r *replyReader) readLine() ([]byte, error) {
+	line, err := r.r.ReadSlice('\n')
+	if len(r.part) > 0 || err != nil {
+		r.part = append(r.part, line...)
+		line = r.part
+	}
+	if err == bufio.ErrBufferFull || len(line) > mostReplyLine {
+		return nil, fmt.Errorf("%w: a line of more than %d octets", errReply, mostReplyLine)
+	}
+	if err == nil {
+		r.part = r.part[:0]
+	}
+	return line, err
 }
 
 // line takes one line of a reply and says whether more follow (RFC 5321 s. 4.2.1).

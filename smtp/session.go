@@ -12,9 +12,9 @@ import (
 
 // session is a connection on which mail can be sent. Transactions stand in its queue; pump lets each send as
 // much as the server's extensions and the replies so far allow, so that what leaves together makes
-// one flight. One goroutine reads replies all the time, another writes while there is something to
+// one flight. One goroutine reads while replies are due, another writes while there is something to
 // write: neither ever waits for the other, so no pair of full TCP windows can lock them
-// (RFC 2920 s. 3.1). The lane's lock guards all fields.
+// (RFC 2920 s. 3.1). Both may be a caller of Deliver: see read.go and push. The lane's lock guards all fields.
 type session struct {
 	lane    *lane
 	conn    net.Conn
@@ -26,6 +26,8 @@ type session struct {
 	tls     *tls.ConnectionState
 	lmtp    bool
 	tcp     bool
+	socket  *socket // nil: TLS, or no plain connection of the system
+	quiet   quieter // nil: it cannot be asked
 
 	pipelining, chunking, alone bool
 
@@ -35,8 +37,12 @@ type session struct {
 	places int
 	octets int64
 
-	out, spare            []byte
-	flushing, writing     bool
+	out, left, spare      []byte        // appended; of what was taken the part that is not written; the buffer of that
+	flushing, writing     bool          // somebody sees to out; the lock is given up for a write
+	inline                *transaction  // its caller is in a Write that may wait
+	reading               bool          // there is a reader
+	reader                *transaction  // its caller is the reader
+	interrupted           bool          // it was told to return
 	appended, taken, sent int64         // octets: given to out, to the connection, and accepted by it
 	moved                 chan struct{} // sent has grown
 
@@ -77,26 +83,12 @@ func (s *session) room(size int64) bool {
 func (s *session) enqueue(t *transaction) {
 	s.queue = append(s.queue, t)
 	t.status = statusQueued
-	inline := s.tcp && len(s.queue) == 1 && s.appended == s.sent && !s.flushing
-	s.flushing = s.flushing || inline // keeps pump from starting the writer
+	drained := s.appended == s.sent
 	s.pump()
-	if !inline {
-		return
-	}
-	s.flushing = false
-	if len(s.out) <= mostInline {
-		// The kernel's buffer is empty and takes this much without waiting: the caller writes by itself,
-		// which spares the wakeup of another goroutine.
-		s.flushing = true
-		s.flushLocked()
-		return
-	}
-	s.kick()
+	s.push(drained)
 }
 
-const mostInline = 16 << 10
-
-// pump sends what may be sent now.
+// pump gives out what may be sent now; who calls it sees to it that it is written.
 func (s *session) pump() {
 	for s.err == nil && s.next < len(s.queue) {
 		t := s.queue[s.next]
@@ -111,28 +103,6 @@ func (s *session) pump() {
 		if t.complete() { // it ended early: nothing is open before it
 			s.finish(t)
 		}
-	}
-	s.kick()
-}
-
-// listen takes replies until the connection ends. It is the session's reader.
-func (s *session) listen() {
-	l := s.lane
-	for {
-		err := s.replies.read()
-		l.mu.Lock()
-		if err == nil {
-			err = s.reply()
-		} else if s.err == nil {
-			err = s.lost(err)
-		}
-		if err != nil || s.err != nil {
-			s.fail(err)
-			l.mu.Unlock()
-			return
-		}
-		s.arm()
-		l.mu.Unlock()
 	}
 }
 
@@ -159,7 +129,7 @@ func (s *session) limit() time.Duration {
 	return timeouts.command()
 }
 
-// reply takes a reply that listen has read. An error says that the connection cannot go on.
+// reply takes a reply that was read. An error says that the connection cannot go on.
 func (s *session) reply() error {
 	if s.quitting {
 		return errGoneAway
@@ -205,9 +175,19 @@ func (s *session) untilSent(t *transaction) error {
 		return errUnasked
 	}
 	for t.end > s.sent && s.err == nil {
+		var gone chan struct{} // the caller that reads is woken when its context ends
+		if s.reader != nil {
+			gone = s.reader.wake
+		}
 		s.lane.mu.Unlock()
-		<-s.moved
+		select {
+		case <-s.moved:
+		case <-gone:
+		}
 		s.lane.mu.Lock()
+		if s.interrupted {
+			return errAbandoned
+		}
 	}
 	return s.err
 }
@@ -268,6 +248,13 @@ func (s *session) drop(t *transaction) {
 	s.queue = slices.Delete(s.queue, 0, 1)
 	s.next = max(0, s.next-1)
 	s.release(t)
+}
+
+// giveBack ends a transaction that got a place on the session and has not used it.
+func (s *session) giveBack(t *transaction) {
+	t.status = statusDone
+	s.release(t)
+	s.lane.freed(s)
 }
 
 // release gives back a transaction's place.

@@ -45,6 +45,7 @@ func (s *session) stream(t *transaction) {
 	t.asked++
 	s.ended(t)
 	s.pump()
+	s.kick()
 }
 
 func (s *session) streamBody(t *transaction) error {

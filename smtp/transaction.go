@@ -94,6 +94,7 @@ type transaction struct {
 
 	again bool // nothing was accepted, and the cause was the connection: another may do
 	cause error
+	stale bool // the connection had ended before anything of it was sent: it does not count as a try
 }
 
 func newTransaction(ctx context.Context, p *Pool, e *Envelope, to []Recipient, results []Result, started time.Time) *transaction {

@@ -12,28 +12,27 @@ import (
 // where a bound comes that is sooner than its next look: on a busy connection that is never.
 type watch struct {
 	reply, write time.Time // zero: no bound
+	hear         time.Time // when somebody shall listen to an idle session
 	look         time.Time // when the timer looks next. Zero: not
 	timer        *time.Timer
 }
 
 // expectWithin bounds the wait for the next reply, or for work. Zero: no bound.
-func (s *session) expectWithin(d time.Duration) {
-	if d <= 0 {
-		s.watch.reply = time.Time{}
-		return
-	}
-	s.watch.reply = time.Now().Add(d)
-	s.lookBy(s.watch.reply)
-}
+func (s *session) expectWithin(d time.Duration) { s.within(&s.watch.reply, d) }
 
 // writeWithin bounds the write that begins now. Zero: it has ended.
-func (s *session) writeWithin(d time.Duration) {
+func (s *session) writeWithin(d time.Duration) { s.within(&s.watch.write, d) }
+
+// hearWithin bounds the time in which nobody listens.
+func (s *session) hearWithin(d time.Duration) { s.within(&s.watch.hear, d) }
+
+func (s *session) within(bound *time.Time, d time.Duration) {
 	if d <= 0 {
-		s.watch.write = time.Time{}
+		*bound = time.Time{}
 		return
 	}
-	s.watch.write = time.Now().Add(d)
-	s.lookBy(s.watch.write)
+	*bound = time.Now().Add(d)
+	s.lookBy(*bound)
 }
 
 // lookBy sees to it that the timer looks at that time or before.
@@ -60,6 +59,10 @@ func (s *session) look() {
 	}
 	w.look = time.Time{}
 	passed := func(bound time.Time) bool { return !bound.IsZero() && !now.Before(bound) }
+	if passed(w.hear) {
+		w.hear = time.Time{}
+		s.hire()
+	}
 	switch {
 	case passed(w.write):
 		s.fail(fmt.Errorf("the server takes nothing for %v: %w", s.lane.pool.Timeouts.block(), os.ErrDeadlineExceeded))
@@ -71,7 +74,7 @@ func (s *session) look() {
 	default:
 		s.fail(fmt.Errorf("no reply within %v: %w", s.limit(), os.ErrDeadlineExceeded))
 	}
-	for _, bound := range []time.Time{w.reply, w.write} {
+	for _, bound := range []time.Time{w.reply, w.write, w.hear} {
 		if !bound.IsZero() {
 			s.lookBy(bound)
 		}

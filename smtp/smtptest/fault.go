@@ -45,8 +45,21 @@ func (f Fault) Conn(c net.Conn) net.Conn {
 	if f.Mask == 0 {
 		f.Mask = 0x20
 	}
-	return &faultConn{Conn: c, fault: f, closed: make(chan struct{}), read: newDeadline(), write: newDeadline()}
+	faulty := &faultConn{Conn: c, fault: f, closed: make(chan struct{}), read: newDeadline(), write: newDeadline()}
+	if q, ok := c.(quieter); ok {
+		return quietFault{faulty, q}
+	}
+	return faulty
 }
+
+// quietFault is a faultConn over a connection that can be asked whether there is something to read.
+type quietFault struct {
+	*faultConn
+	inner quieter
+}
+
+// Quiet knows of no fault before it comes.
+func (c quietFault) Quiet() bool { return c.inner.Quiet() }
 
 type faultConn struct {
 	net.Conn

@@ -22,10 +22,10 @@ const window = 4 << 20
 
 // Conn wraps the client's side of a connection.
 func (l Link) Conn(c net.Conn) net.Conn {
-	near, far := net.Pipe()
+	near, far := pipe()
 	go l.pump(far, c)
 	go l.pump(c, far)
-	return linkConn{Conn: near, beyond: c}
+	return linkConn{quieter: near, beyond: c}
 }
 
 // Dial wraps what another dial function makes. The connection itself costs one round trip.
@@ -48,7 +48,7 @@ func (l Link) Dial(dial func(ctx context.Context, network, address string) (net.
 
 // linkConn shows the addresses of the real connection.
 type linkConn struct {
-	net.Conn
+	quieter
 	beyond net.Conn
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Pipe is a listener without a network: Dial makes a connection by net.Pipe, with deadlines. Nothing
@@ -23,7 +24,7 @@ func NewPipe() *Pipe {
 // Dial connects to whoever accepts, whatever the network and the address. It waits for
 // Accept, and fails when the context ends or the listener is closed.
 func (p *Pipe) Dial(ctx context.Context, network, address string) (net.Conn, error) {
-	client, server := net.Pipe()
+	client, server := pipe()
 	var err error
 	select {
 	case p.conns <- server:
@@ -56,6 +57,51 @@ func (p *Pipe) Close() error {
 
 // Addr is a placeholder.
 func (p *Pipe) Addr() net.Addr { return pipeAddr{} }
+
+// pipe is net.Pipe whose ends can say without waiting whether there is something to read.
+func pipe() (near, far quieter) {
+	a, b := net.Pipe()
+	var one, two direction
+	return &pipeEnd{Conn: a, out: &one, in: &two}, &pipeEnd{Conn: b, out: &two, in: &one}
+}
+
+// direction is one of the two of a pipe.
+type direction struct {
+	waiting atomic.Int64 // octets whose Write waits for a Read
+	closed  atomic.Bool
+}
+
+type pipeEnd struct {
+	net.Conn
+	out, in *direction
+}
+
+func (e *pipeEnd) Read(p []byte) (int, error) {
+	n, err := e.Conn.Read(p)
+	e.in.waiting.Add(-int64(n))
+	return n, err
+}
+
+func (e *pipeEnd) Write(p []byte) (int, error) {
+	e.out.waiting.Add(int64(len(p)))
+	n, err := e.Conn.Write(p)
+	e.out.waiting.Add(int64(n - len(p)))
+	return n, err
+}
+
+func (e *pipeEnd) Close() error {
+	e.out.closed.Store(true)
+	return e.Conn.Close()
+}
+
+// Quiet is what smtp.Pool asks before it uses a connection again.
+func (e *pipeEnd) Quiet() bool { return e.in.waiting.Load() == 0 && !e.in.closed.Load() }
+
+// quieter is a connection like a pipe's.
+type quieter interface {
+	net.Conn
+	Quiet() bool
+}
 
 type pipeAddr struct{}
 
