@@ -29,9 +29,13 @@ func drip(c net.Conn, text string, pause time.Duration) {
 
 // serve answers each line with the next reply; the last one is given to rest.
 func serve(replies []string, rest func(c net.Conn)) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		pipe := smtptest.NewPipe()
 		go func() {
+			server, err := pipe.Accept()
+			if err != nil {
+				return
+			}
 			defer server.Close()
 			r := bufio.NewReader(server)
 			for i, reply := range replies {
@@ -48,7 +52,7 @@ func serve(replies []string, rest func(c net.Conn)) func(ctx context.Context, ne
 			rest(server)
 			io.Copy(io.Discard, server)
 		}()
-		return client, nil
+		return pipe.Dial(ctx, network, address)
 	}
 }
 

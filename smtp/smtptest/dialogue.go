@@ -90,7 +90,7 @@ func (d *dialogue) dial(ctx context.Context, network, address string) (net.Conn,
 	if len(next.steps) > 0 && next.steps[0].op == "REFUSE" {
 		return nil, refused
 	}
-	client, server := net.Pipe()
+	client, server := pipe()
 	d.open = append(d.open, server)
 	d.wg.Go(func() {
 		if err := next.play(server, d.config); err != nil {
