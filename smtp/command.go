@@ -28,8 +28,8 @@ func command(b []byte, line string) ([]byte, error) {
 
 // mailLine is the MAIL command of an envelope for a server with these extensions; fits has
 // said before that they suffice. size is the number of octets of the message, negative where it is not
-// known. It is split before the SIZE parameter, so that what matters of two lines can be compared.
-func mailLine(e *Envelope, x *extensions, size int64, eightBit bool, now time.Time) (line, sizeParam string) {
+// known.
+func mailLine(e *Envelope, x *extensions, size int64, eightBit bool, now time.Time) string {
 	var b strings.Builder
 	b.Grow(len(e.From) + 64)
 	b.WriteString("MAIL FROM:<")
@@ -69,9 +69,10 @@ func mailLine(e *Envelope, x *extensions, size int64, eightBit bool, now time.Ti
 		b.WriteString(" HOLDUNTIL=" + e.HoldUntil.UTC().Format(time.RFC3339)) // RFC 4865 s. 5
 	}
 	if x.size && size >= 0 {
-		sizeParam = " SIZE=" + strconv.FormatInt(size, 10) // RFC 1870 s. 4
+		b.WriteString(" SIZE=") // RFC 1870 s. 4
+		b.WriteString(strconv.FormatInt(size, 10))
 	}
-	return b.String(), sizeParam
+	return b.String()
 }
 
 // rcptLine is the RCPT command of one recipient.

@@ -55,12 +55,12 @@ func (s *session) mishandled(t *transaction) error {
 	if t.detached || !t.failed && t.mailErr == nil && t.accepted > 0 {
 		return nil
 	}
-	if t.again { // a nested MAIL, see mailReply: RSET goes before the next try
-		return nil
-	}
 	if t.sent() && !t.data && t.mailErr == nil && t.accepted > 0 && !s.lmtp && unknownCommand(t.lastCode) {
 		s.lane.noChunkingUntil = time.Now().Add(remembered)
 		t.again = true
+	}
+	if t.nested { // RSET goes before the next try
+		return nil
 	}
 	if s.pipelining && t.speaksOfPipelining {
 		s.lane.lockstepUntil = time.Now().Add(remembered)

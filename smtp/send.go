@@ -51,30 +51,20 @@ func (s *session) advance(t *transaction) (more bool, err error) {
 // begin writes MAIL, and decides whether RSET must go before it.
 func (s *session) begin(t *transaction) error {
 	t.begun, t.start, t.step = true, s.appended, stepMail
-	line, size := mailLine(t.envelope, &s.ext, t.body.size, t.body.eightBit, time.Now())
-	t.mailKey, t.mailLine = line, line+size
-	if !s.mustReset(t) {
+	t.mailLine = mailLine(t.envelope, &s.ext, t.body.size, t.body.eightBit, time.Now())
+	if !s.mustReset() {
 		return nil
 	}
 	t.reset = true
 	return s.command(t, "RSET")
 }
 
-// mustReset says whether the transaction before this one leaves something on the server that must go
-// first. One that is not answered yet ends with its dot; but with BDAT, when it fails, the server
-// may keep it open (RFC 3030 s. 2), and RCPT and BDAT of this one would go out under the other's sender.
-// When both MAIL commands ask the same, no harm is done.
-func (s *session) mustReset(t *transaction) bool {
-	if s.next == 0 {
-		return s.dirty
-	}
-	before := s.queue[s.next-1]
-	if before.data {
-		return false
-	}
-	t.rode = before.mailKey == t.mailKey
-	return !t.rode
-}
+// mustReset says whether the transaction before this one leaves something on the server that must go first, or
+// might. RSET belongs behind a failed transaction only. One that is not answered yet may turn out to be one, and what
+// follows it is on the way by then: from a server that keeps it open, recipients and all, they would get this
+// message, too. After BDAT servers may do so (RFC 3030 s. 2), after the dot they must not (RFC 5321 s. 4.1.1.4),
+// but a private message is not staked on that: RSET within a flight costs no round trip.
+func (s *session) mustReset() bool { return s.next > 0 || s.dirty }
 
 // command appends a command of a transaction.
 func (s *session) command(t *transaction, line string) error {

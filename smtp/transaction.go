@@ -67,10 +67,8 @@ type transaction struct {
 
 	// sending
 	step       step
-	reset      bool   // RSET goes before MAIL
-	rode       bool   // MAIL went behind a transaction that might still fail, without RSET
-	data       bool   // DATA was sent, not BDAT
-	mailKey    string // the MAIL command without SIZE
+	reset      bool // RSET goes before MAIL
+	data       bool // DATA was sent, not BDAT
 	mailLine   string
 	rcpts      int // RCPT commands sent
 	asked      int // replies that are or will be due for what was sent
@@ -82,7 +80,7 @@ type transaction struct {
 	answered    int
 	mailErr     error // MAIL was refused
 	resetFailed bool
-	ignored     bool // the refusal of MAIL was overlooked, see mailReply
+	nested      bool // MAIL was refused because the server would not leave the last transaction
 	fates       []fate
 	accepted    int
 	finals      int // final replies received
@@ -224,7 +222,10 @@ func (t *transaction) take(r *replyReader) error {
 	t.speaksOfPipelining = t.speaksOfPipelining || speaksOfPipelining(r)
 	switch p {
 	case "": // RSET: its failure changes nothing by itself
-		t.resetFailed = r.class() != 2
+		if t.resetFailed = r.class() != 2; t.resetFailed {
+			// Nothing goes behind an unanswered transaction where the one does not leave the other's recipients alone.
+			t.session.lane.aloneUntil = time.Now().Add(remembered)
+		}
 		return nil
 	case PhaseMail:
 		return t.mailReply(r)
@@ -243,19 +244,18 @@ func (t *transaction) mailReply(r *replyReader) error {
 	case 3:
 		return errUnexpected
 	}
-	if t.rode && r.code == 503 && t.session.dirty {
-		// The transaction before this one has failed, and for the server it is still open: "nested MAIL". It
-		// was opened by an equal MAIL, so what the server does with RCPT and BDAT is what this one asks.
-		t.ignored = true
+	reply, err := t.refusal(PhaseMail, r)
+	t.mailErr = err
+	if t.resetFailed && r.code == 503 {
+		// "Nested MAIL", for the server would not leave the last transaction. This mail can do nothing for it.
+		t.cause = err
+		if !t.sent() {
+			t.again = true
+			return errMishandled
+		}
+		t.nested = true
 		return nil
 	}
-	reply, err := t.refusal(PhaseMail, r)
-	if t.resetFailed && r.code == 503 && !t.sent() {
-		// "Nested MAIL", for the server would not leave the last transaction. This mail can do nothing for it.
-		t.again, t.cause = true, err
-		return errMishandled
-	}
-	t.mailErr = err
 	t.decideAll(PhaseMail, reply, err)
 	return nil
 }
@@ -301,13 +301,13 @@ func (t *transaction) dataReply(r *replyReader) error {
 // (RFC 2033 s. 4.2), else one for all.
 func (t *transaction) finalReply(r *replyReader) error {
 	t.finals++
-	if t.ignored && (t.accepted == 0 || r.class() != 2 && !t.session.lmtp) { // in LMTP others may have it by now
+	if t.mailErr != nil && (r.class() == 2 || t.nested && t.session.lmtp) {
+		clear(t.fates) // the server took a mail that it refused before, or for others may have: nobody knows
+		return errUnexpected
+	}
+	if t.nested {
 		t.failed, t.again = true, true
 		return nil
-	}
-	if t.mailErr != nil && r.class() == 2 {
-		clear(t.fates) // the server took a mail that it refused before: nobody knows
-		return errUnexpected
 	}
 	if t.accepted == 0 || t.mailErr != nil {
 		t.failed = true
