@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/emersion/go-sasl"
 )
@@ -94,6 +95,9 @@ func (a *Auth) outcome(mech string, client sasl.Client, reply Reply, host string
 // no judgement on the credentials, so it is not a *ReplyError.
 func (a *Auth) cancel(mech string, cause error, say say) error {
 	reply, err := say("*", "*")
+	if reply.Code == 334 {
+		reply.Text = "" // it may be anything, and nobody has looked
+	}
 	if err == nil {
 		return fmt.Errorf("smtp: AUTH %s: %w (the server: %s)", mech, cause, reply)
 	}
@@ -108,12 +112,33 @@ func encodeResponse(response []byte, empty string) string {
 	return base64.StdEncoding.EncodeToString(response)
 }
 
+// secretsIn returns what of a line of AUTH is secret: its last word, and the token that it carries.
+func secretsIn(line string) []string {
+	secrets := []string{line[strings.LastIndexByte(line, ' ')+1:]}
+	if decoded, err := base64.StdEncoding.DecodeString(secrets[0]); err == nil {
+		if _, token, ok := strings.Cut(string(decoded), "auth=Bearer "); ok {
+			token, _, _ = strings.Cut(token, "\x01")
+			secrets = append(secrets, token)
+		}
+	}
+	return secrets
+}
+
 // hide takes secrets out of what a server says: some say back the line that they do not like.
 func hide(text []byte, secrets []string) []byte {
 	for _, secret := range secrets {
 		if len(secret) >= 4 && bytes.Contains(text, []byte(secret)) { // shorter ones stand in many words
 			text = bytes.ReplaceAll(text, []byte(secret), []byte("[secret]"))
 		}
+	}
+	return text
+}
+
+// hideChallenge takes the place of a challenge that carries secrets.
+func hideChallenge(text []byte, secrets []string) []byte {
+	decoded, err := base64.StdEncoding.DecodeString(string(text))
+	if err == nil && !bytes.Equal(hide(decoded, secrets), decoded) {
+		return []byte("[secret]")
 	}
 	return text
 }

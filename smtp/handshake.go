@@ -113,8 +113,10 @@ func (h *handshake) read(limit time.Duration) error {
 	}
 	shown := *h.replies
 	shown.text = hide(shown.text, h.secrets)
-	if shown.code != 334 { // a challenge is needed as it is
+	if shown.code != 334 {
 		h.replies.text = shown.text
+	} else { // a challenge is needed as it is
+		shown.text = hideChallenge(shown.text, h.secrets)
 	}
 	h.trace.reply(&shown)
 	return nil
@@ -282,7 +284,7 @@ func (h *handshake) login(ctx context.Context) error {
 	defer func() { h.secrets = nil }()
 	return h.server.Auth.authenticate(ctx, h.ext.auth, h.server.Host, h.addr.Port(), h.state, func(line, shown string) (Reply, error) {
 		if line != shown {
-			h.secrets = append(h.secrets, line[strings.LastIndexByte(line, ' ')+1:])
+			h.secrets = append(h.secrets, secretsIn(line)...)
 		}
 		if err := h.say(line, shown); err != nil {
 			return Reply{}, err

@@ -3,6 +3,7 @@ package smtp_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -188,7 +189,7 @@ func TestNestedLMTP(t *testing.T) {
 
 // TestEcho has servers that say back what they are told, credentials included.
 func TestEcho(t *testing.T) {
-	for _, mech := range []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2"} {
+	for _, mech := range []string{"PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER"} {
 		synctest.Test(t, func(t *testing.T) {
 			var said strings.Builder
 			w := newWorld(t, &smtptest.Server{Mechanisms: []string{mech}, Users: map[string]string{"ada": "s3cret-word"}, Tokens: map[string]string{},
@@ -204,7 +205,8 @@ func TestEcho(t *testing.T) {
 			defer w.close(t)
 			var dialogue smtp.Transcript
 			w.to.Auth = &smtp.Auth{Username: "ada", Password: "s3cret-word"}
-			if mech == "XOAUTH2" {
+			if mech == "XOAUTH2" || mech == "OAUTHBEARER" {
+				w.to.Auth.Password = ""
 				w.to.Auth.Token = func(context.Context) (string, time.Time, error) { return "s3cret-word", time.Time{}, nil }
 			}
 			if mech == "LOGIN" {
@@ -216,6 +218,30 @@ func TestEcho(t *testing.T) {
 			}
 			shown := fmt.Sprint(r.Err, r.Reply, dialogue.String())
 			if fields := strings.Fields(said.String()); len(fields) == 3 && strings.Contains(shown, fields[2]) || strings.Contains(shown, "s3cret-word") || strings.Contains(shown, "another") {
+				t.Errorf("%s: a secret is shown: %s", mech, shown)
+			}
+		})
+	}
+}
+
+// TestEchoedChallenge has a server that says a secret back as a challenge, and again when that is declined.
+func TestEchoedChallenge(t *testing.T) {
+	secret := "s3cret-word"
+	encoded := base64.StdEncoding.EncodeToString([]byte("what is " + secret + "?"))
+	for _, mech := range []string{"PLAIN", "XOAUTH2", "SCRAM-SHA-256"} {
+		synctest.Test(t, func(t *testing.T) {
+			pool := &smtp.Pool{Dial: serve([]string{"220 mx\r\n", "250-mx\r\n250 AUTH " + mech + "\r\n", "334 " + encoded + "\r\n", "334 " + secret + "\r\n"}, func(net.Conn) {})}
+			to := &smtp.Server{Host: "mx", Security: smtp.Plaintext, Auth: &smtp.Auth{Username: "ada", Password: secret, AllowPlaintext: true}}
+			if mech == "XOAUTH2" {
+				to.Auth.Password = ""
+				to.Auth.Token = func(context.Context) (string, time.Time, error) { return secret, time.Time{}, nil }
+			}
+			var dialogue smtp.Transcript
+			r := pool.Deliver(smtp.WithTrace(t.Context(), dialogue.Trace()), to, envelope("a@a.test", hello, "b@b.test"))[0]
+			if r.Err == nil || r.Phase != smtp.PhaseAuth {
+				t.Errorf("%s: %v", mech, r.Err)
+			}
+			if shown := fmt.Sprint(r.Err, r.Reply, dialogue.String()); strings.Contains(shown, secret) || strings.Contains(shown, encoded) {
 				t.Errorf("%s: a secret is shown: %s", mech, shown)
 			}
 		})

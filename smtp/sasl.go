@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -94,7 +93,7 @@ func (c *bearerClient) Start() (string, []byte, error) {
 func (c *bearerClient) Next(challenge []byte) ([]byte, error) {
 	var failure struct{ Status string }
 	if c.failed || json.Unmarshal(challenge, &failure) != nil {
-		return nil, fmt.Errorf("%w: %q", sasl.ErrUnexpectedServerChallenge, clip(string(challenge), 200))
+		return nil, sasl.ErrUnexpectedServerChallenge // which is not told: it may hold the token
 	}
 	c.failed = true
 	if c.mech == xoauth2 {
