@@ -49,6 +49,8 @@ var dialogues = []struct {
 	{"nobdat", []step{one("b final ok 250 ok", "b"), one("b final ok 250 ok", "b")}},
 	{"nopipelining", []step{one("b final ok 250 ok", "b")}},
 	{"improper", []step{one("b final ok 250 ok", "b")}},
+	{"forgotten", []step{one("b final ok 250 ok", "b"), pause(29 * time.Minute), one("b final ok 250 ok", "b"), pause(2 * time.Minute), one("b final ok 250 ok", "b")}},
+	{"forgiven", []step{one("b final ok 250 ok", "b"), pause(29 * time.Minute), one("b final ok 250 ok", "b"), pause(2 * time.Minute), one("b final ok 250 ok", "b")}},
 	{"idle421", []step{one("b final ok 250 ok", "b"), one("b final ok 250 ok", "b")}},
 	{"closed", []step{one("b final ok 250 ok", "b"), pause(2 * time.Second), one("b final ok 250 ok", "b")}},
 	{"rcpt421", []step{one("b rcpt permanent 550 5.1.1 no\nc rcpt temporary 421 4.3.2 closing", "b", "c")}},
