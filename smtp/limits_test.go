@@ -51,6 +51,32 @@ func TestPoolLimits(t *testing.T) {
 	}
 }
 
+// TestMaxIdle keeps few of the connections to many servers.
+func TestMaxIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &smtptest.Server{Record: true})
+		defer w.Close()
+		w.to.Security, w.pool.MaxIdle = smtp.Plaintext, 3
+		for i := range 10 {
+			to := *w.to
+			to.Policy = fmt.Sprint(i)
+			if r := w.pool.Deliver(t.Context(), &to, envelope("a@a.test", hello, "b@b.test"))[0]; r.Err != nil {
+				t.Error(r.Err)
+			}
+		}
+		time.Sleep(time.Second)
+		if n := strings.Count(w.Transcript(), "C: QUIT"); n < 7 {
+			t.Errorf("%d of 10 connections are ended", n)
+		}
+		if err := w.pool.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(w.Transcript(), "C: QUIT"); n != 10 {
+			t.Errorf("after Close %d of 10 connections are ended", n)
+		}
+	})
+}
+
 // TestSpread sends many mails at once to a server that takes one at a time: on several connections, and
 // no more than allowed.
 func TestSpread(t *testing.T) {

@@ -90,6 +90,81 @@ func tooOld(ca *smtptest.CA) *tls.Config {
 	return config
 }
 
+// TestBeforeHello: when TLS is not as demanded, nothing more is said, for Verify as for a certificate.
+func TestBeforeHello(t *testing.T) {
+	for name, change := range map[string]func(*smtp.Server){
+		"certificate": func(s *smtp.Server) { s.ServerName = "other.example.test" },
+		"authority":   func(s *smtp.Server) { s.TLS = nil },
+		"Verify": func(s *smtp.Server) {
+			s.Verify = func(cs tls.ConnectionState) error {
+				if !cs.HandshakeComplete || len(cs.PeerCertificates) == 0 {
+					return errors.New("no state to decide on")
+				}
+				return errVerify
+			}
+		},
+	} {
+		for _, implicit := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, &smtptest.Server{Record: true, ImplicitTLS: implicit})
+				defer w.Close()
+				if implicit {
+					w.to.Security = smtp.ImplicitTLS
+				}
+				change(w.to)
+				r := w.pool.Deliver(t.Context(), w.to, envelope("a@a.test", hello, "b@b.test"))[0]
+				if !errors.Is(r.Err, smtp.ErrTLS) || r.Phase != smtp.PhaseTLS || name == "Verify" && !errors.Is(r.Err, errVerify) {
+					t.Errorf("%s: %s: %v", name, r.Phase, r.Err)
+				}
+				time.Sleep(time.Second)                                                                               // for what is on the link
+				if said := strings.Count(w.Transcript(), " C: "); said != map[bool]int{false: 2, true: 0}[implicit] { // EHLO and STARTTLS
+					t.Errorf("%s:\n%s", name, w.Transcript())
+				}
+			})
+		}
+	}
+}
+
+// TestOldTLS: no configuration lets TLS 1.1 through.
+func TestOldTLS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := smtptest.NewCA()
+		w := newWorld(t, &smtptest.Server{TLS: tooOld(ca)})
+		defer w.Close()
+		w.to.TLS = ca.Client("mx.example.test")
+		w.to.TLS.MinVersion = tls.VersionTLS10
+		r := w.pool.Deliver(t.Context(), w.to, envelope("a@a.test", hello, "b@b.test"))[0]
+		if !errors.Is(r.Err, smtp.ErrTLS) || !strings.Contains(r.Err.Error(), "version") {
+			t.Error(r.Err)
+		}
+	})
+}
+
+// TestNoSecretInClear: what Security allows does not let a password go out in the clear.
+func TestNoSecretInClear(t *testing.T) {
+	for name, test := range map[string]struct {
+		server   *smtptest.Server
+		security smtp.Security
+	}{
+		"plaintext":                {&smtptest.Server{}, smtp.Plaintext},
+		"opportunistic, not there": {&smtptest.Server{Extensions: []string{}}, smtp.Opportunistic},
+		"opportunistic, refused":   {&smtptest.Server{Replies: map[string]string{"STARTTLS": "454 4.7.0 no"}}, smtp.Opportunistic},
+		"opportunistic, fails":     {&smtptest.Server{TLS: tooOld(smtptest.NewCA())}, smtp.Opportunistic},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			test.server.Users, test.server.Record = map[string]string{"ada": "secret"}, true
+			w := newWorld(t, test.server)
+			defer w.Close()
+			w.to.Security, w.to.Auth = test.security, &smtp.Auth{Username: "ada", Password: "secret"}
+			r := w.pool.Deliver(t.Context(), w.to, envelope("a@a.test", hello, "b@b.test"))[0]
+			if r.Err == nil || r.Phase != smtp.PhaseAuth || strings.Contains(w.Transcript(), "C: AUTH") {
+				t.Errorf("%s: %s: %v\n%s", name, r.Phase, r.Err, w.Transcript())
+			}
+			time.Sleep(time.Second)
+		})
+	}
+}
+
 // TestResumption: the second connection resumes the session of the first.
 func TestResumption(t *testing.T) {
 	s := (&smtptest.Server{}).Start()
@@ -142,61 +217,6 @@ func TestNotShared(t *testing.T) {
 			if m.Session == 5 && m.User != "ada" || m.Session == 6 && m.User != "bob" {
 				t.Errorf("connection %d of %q", m.Session, m.User)
 			}
-		}
-	})
-}
-
-// TestTrace: what a program sees of a mail.
-func TestTrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, &smtptest.Server{Users: map[string]string{"ada": "secret"}})
-		defer w.close(t)
-		w.to.Auth = &smtp.Auth{Username: "ada", Password: "secret"}
-		flights := 0
-		w.pool.Trace = &smtp.Trace{Flight: func(octets int) { flights++ }}
-		var out strings.Builder
-		ctx := smtp.WithTrace(t.Context(), smtp.NewTranscript(&out).Trace())
-		for range 2 {
-			w.pool.Deliver(ctx, w.to, envelope("a@example.test", hello, "b@example.test"))
-		}
-		want := `*  connected to mx.example.test:25
-S: 220 mx.example.test ESMTP ready
-C: EHLO client.example.test
-S: 250 mx.example.test
-C: STARTTLS
-S: 220 2.0.0 go ahead
-*  TLS 1.3 TLS_AES_128_GCM_SHA256, certificate for mx.example.test
-C: EHLO client.example.test
-S: 250 mx.example.test
-C: AUTH PLAIN [secret]
-S: 235 2.7.0 authenticated
-C: MAIL FROM:<a@example.test> SIZE=61
-C: RCPT TO:<b@example.test>
-C: BDAT 61 LAST
-C: [message of 61 octets]
-S: 250 2.1.0 sender ok
-S: 250 2.1.5 recipient ok
-S: 250 2.0.0 accepted
-*  the connection to mx.example.test is reused
-C: MAIL FROM:<a@example.test> SIZE=61
-C: RCPT TO:<b@example.test>
-C: BDAT 61 LAST
-C: [message of 61 octets]
-S: 250 2.1.0 sender ok
-S: 250 2.1.5 recipient ok
-S: 250 2.0.0 accepted
-`
-		var got []string
-		for line := range strings.Lines(out.String()) {
-			if s, ok := strings.CutPrefix(line, "S: 250 "); !ok || !strings.Contains("PIPELINING CHUNKING STARTTLS 8BITMIME SMTPUTF8 ENHANCEDSTATUSCODES DSN SIZE AUTH", strings.Fields(s)[0]) {
-				got = append(got, line)
-			}
-		}
-		if got := strings.Join(got, ""); got != want {
-			t.Errorf("got:\n%s\nwant:\n%s", got, want)
-		}
-		if flights != 2 {
-			t.Errorf("%d flights", flights)
 		}
 	})
 }
