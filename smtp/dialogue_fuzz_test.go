@@ -55,16 +55,14 @@ func (b *babbler) serve(i int, c net.Conn) {
 		}
 	}()
 	for n, piece := range b.pieces {
-		if _, ok := <-heard; n > 0 && !ok {
-			return
+		if n > 0 {
+			if _, ok := <-heard; !ok {
+				return
+			}
 		}
 		time.Sleep(time.Second) // the client has said all that it has to say
 		if _, err := io.WriteString(c, piece); err != nil {
 			return
-		}
-		if n == 0 {
-			heard <- struct{}{}
-			<-heard
 		}
 	}
 	for b.stall {
@@ -86,12 +84,31 @@ func (b *babbler) whole(message string) bool {
 	return false
 }
 
+// babble is a text by which two mails are delivered, the second one to one recipient of two.
+const babble = "220 mx\r\n\x00250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n" +
+	"\x00250 a\r\n250 b\r\n250 c\r\n250 ok\r\n\x00250 a\r\n250 b\r\n550 5.1.1 c\r\n250 ok\r\n"
+
+// TestBabbler: the server of FuzzDialogue can be understood.
+func TestBabbler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &babbler{pieces: strings.Split(babble, "\x00")}
+		pool, got := &smtp.Pool{Dial: b.dial}, ""
+		for range 2 {
+			got += fates(pool.Deliver(t.Context(), clear, envelope("a@a.test", short, "b@b.test", "c@b.test")))
+		}
+		if want := "b final ok 250 ok\nc final ok 250 ok\nb final ok 250 ok\nc rcpt permanent 550 5.1.1 c\n"; got != want || !b.whole(short) {
+			t.Errorf("got:\n%swant:\n%s", got, want)
+		}
+		pool.Close(t.Context())
+	})
+}
+
 // FuzzDialogue sends two mails to a server that says anything at all. Deliver returns, with one fate for each
 // recipient; nothing is called delivered that was not sent to its end and answered with a 250; the memory for it
 // is bounded.
 func FuzzDialogue(f *testing.F) {
 	for _, seed := range []string{
-		"220 mx\r\n\x00250-mx\r\n250-CHUNKING\r\n250 PIPELINING\r\n\x00250 a\r\n250 b\r\n250 c\r\n250 ok\r\n\x00250 a\r\n250 b\r\n550 5.1.1 c\r\n250 ok\r\n",
+		babble,
 		"220 mx\r\n\x00250-mx\r\n250 PIPELINING\r\n\x00250 a\r\n250 b\r\n451 4.0.0 c\r\n354 go\r\n\x00250 ok\r\n\x00421 4.3.2 bye\r\n",
 		"220 mx\r\n\x00250 mx\r\n\x00250 a\r\n\x00250 b\r\n\x00550 c\r\n\x00354 go\r\n\x00250 ok\r\n\x00500 what\r\n",
 		"220 Dovecot\r\n\x00250-mx\r\n250-SIZE 10\r\n250-LIMITS RCPTMAX=1\r\n250 CHUNKING\r\n",

@@ -57,6 +57,7 @@ func Dialogue(t testing.TB, config *tls.Config, files ...string) func(ctx contex
 func Play(c net.Conn, config *tls.Config, file string) error {
 	connections, err := readScript(file)
 	if err != nil {
+		c.Close() // a client shall not wait for what will not be played
 		return err
 	}
 	return scene{file, connections[0]}.play(c, config)
