@@ -28,8 +28,9 @@ import (
 // to nobody it was not meant for.
 
 var (
-	randomSeed = flag.Uint64("random.seed", 0, "run only the history of this seed")
-	randomRuns = flag.Uint64("random.runs", 400, "how many random histories are run")
+	randomSeed  = flag.Uint64("random.seed", 0, "run only the history of this seed")
+	randomFirst = flag.Uint64("random.first", 1, "the seed of the first random history")
+	randomRuns  = flag.Uint64("random.runs", 400, "how many random histories are run")
 )
 
 func TestRandom(t *testing.T) {
@@ -38,7 +39,7 @@ func TestRandom(t *testing.T) {
 		return
 	}
 	total := map[string]int{}
-	for seed := uint64(1); seed <= *randomRuns && !t.Failed(); seed++ {
+	for seed := *randomFirst; seed < *randomFirst+*randomRuns && !t.Failed(); seed++ {
 		synctest.Test(t, func(t *testing.T) {
 			h := newHistory(t, seed)
 			h.run()
