@@ -44,7 +44,7 @@ func mailLine(e *Envelope, x *extensions, size int64, eightBit bool, now time.Ti
 	if needsUTF8(e) {
 		b.WriteString(" SMTPUTF8") // RFC 6531 s. 3.4
 	}
-	if e.RequireTLS {
+	if e.RequireTLS && x.requireTLS { // LMTP does without, see fits
 		b.WriteString(" REQUIRETLS") // RFC 8689 s. 4.2
 	}
 	if x.dsn {

@@ -95,6 +95,34 @@ func body(text string) func(*smtp.Envelope) {
 	return func(e *smtp.Envelope) { e.Size, e.Open = int64(len(text)), opener(text) }
 }
 
+// TestRequireTLSByLMTP: where the way of a mail ends TLS is demanded, but REQUIRETLS is only said to a server that knows it.
+func TestRequireTLSByLMTP(t *testing.T) {
+	for _, test := range []struct {
+		has, want string
+		security  smtp.Security
+	}{
+		{"STARTTLS", "b final ok 250 accepted", smtp.Encrypted},
+		{"STARTTLS REQUIRETLS", "b final ok 250 accepted", smtp.Encrypted},
+		{"STARTTLS REQUIRETLS", "b local permanent", smtp.Plaintext},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, &smtptest.Server{LMTP: true, Extensions: strings.Fields(test.has)})
+			defer w.close(t)
+			w.to.LMTP, w.to.Security = true, test.security
+			e := envelope("a@example.test", short, "b@example.test")
+			e.RequireTLS = true
+			if got := fates(w.pool.Deliver(t.Context(), w.to, e)); got != test.want+"\n" {
+				t.Errorf("%s: got %s, want %s", test.has, got, test.want)
+			}
+			for _, m := range w.Messages() {
+				if _, said := m.Params["REQUIRETLS"]; said != strings.Contains(test.has, "REQUIRETLS") {
+					t.Errorf("%s: said %v", test.has, m.Params)
+				}
+			}
+		})
+	}
+}
+
 // TestBadEnvelopes are refused before anything is sent.
 func TestBadEnvelopes(t *testing.T) {
 	for name, change := range map[string]func(*smtp.Envelope){

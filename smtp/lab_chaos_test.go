@@ -134,7 +134,7 @@ func (c chaosCase) send(t *testing.T, config *tls.Config, lockstep bool) string 
 	if lockstep {
 		pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, address)
-			return &masked{c}, err
+			return &masked{c, []string{"PIPELINING", "CHUNKING"}}, err
 		}
 	}
 	if c.security == 0 {
@@ -155,11 +155,14 @@ func (c chaosCase) send(t *testing.T, config *tls.Config, lockstep bool) string 
 }
 
 // masked hides what a server offers.
-type masked struct{ net.Conn }
+type masked struct {
+	net.Conn
+	keywords []string
+}
 
 func (c *masked) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	for _, keyword := range []string{"PIPELINING", "CHUNKING"} {
+	for _, keyword := range c.keywords {
 		copy(p, bytes.ReplaceAll(p[:n], []byte(keyword), []byte("X"+keyword[1:])))
 	}
 	return n, err
