@@ -169,6 +169,10 @@ func (l *lane) prepare(t *transaction) error {
 	if err := fits(e, &s.ext, s.tls != nil, s.lmtp, now); err != nil {
 		return err
 	}
+	if e.Binary && !s.chunking {
+		// DATA must not carry it (RFC 3030 s. 3): a dot between bare line feeds may end the message early.
+		return lacks("BINARYMIME", EnhancedCode{4, 6, 3}, "the server was found to mishandle BDAT or PIPELINING, the message needs BDAT")
+	}
 	if !e.DeliverBy.IsZero() && !e.DeliverBy.After(now) {
 		return envelopeError(EnhancedCode{5, 4, 7}, "the time for delivery has passed")
 	}

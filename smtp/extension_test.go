@@ -95,6 +95,41 @@ func body(text string) func(*smtp.Envelope) {
 	return func(e *smtp.Envelope) { e.Size, e.Open = int64(len(text)), opener(text) }
 }
 
+// TestBinaryNeverByDATA: to a server that offers BDAT and does not know it, or has been found to mishandle pipelining,
+// mail goes by DATA; binary mail, in which any octets may be, does not go.
+func TestBinaryNeverByDATA(t *testing.T) {
+	for name, refusal := range map[string]string{"BDAT": "502 5.5.1 what?", "pipelining": "503 5.5.0 improper pipelining"} {
+		for _, learned := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				byData := false
+				w := newWorld(t, &smtptest.Server{Extensions: []string{"PIPELINING", "CHUNKING", "8BITMIME", "BINARYMIME"}, Record: true, Reply: func(verb, line string) string {
+					switch {
+					case verb == "DATA":
+						byData = true
+					case verb == "END" && !byData:
+						return refusal
+					case verb == "END":
+						byData = false
+					}
+					return ""
+				}})
+				defer w.close(t)
+				w.to.Security = smtp.Plaintext
+				if learned {
+					w.deliverMany(t, 1)
+				}
+				e := envelope("a@example.test", "Subject: x\r\n\r\na\n.\nb\r\n.\r\n\x00", "b@example.test")
+				e.Binary = true
+				r := w.pool.Deliver(t.Context(), w.to, e)[0]
+				lacks, _ := errors.AsType[*smtp.EnvelopeError](r.Err)
+				if lacks == nil || lacks.Extension != "BINARYMIME" || !lacks.Temporary() || strings.Contains(w.Transcript(), "DATA") != learned {
+					t.Errorf("%s, learned %v: %v\n%s", name, learned, r.Err, w.Transcript())
+				}
+			})
+		}
+	}
+}
+
 // TestRequireTLSByLMTP: where the way of a mail ends TLS is demanded, but REQUIRETLS is only said to a server that knows it.
 func TestRequireTLSByLMTP(t *testing.T) {
 	for _, test := range []struct {
