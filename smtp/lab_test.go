@@ -140,6 +140,7 @@ func TestLabPaths(t *testing.T) {
 		{name: "opensmtpd", env: "LAB_OPENSMTPD", host: "mx3.example.test", security: smtp.Plaintext},
 		{name: "dovecot submission", env: "LAB_DOVECOT_SUBMISSION", host: "imap.example.test", auth: alice, tls: true},
 		{name: "dovecot LMTP", env: "LAB_LMTP", host: "imap.example.test", security: smtp.Plaintext, lmtp: true},
+		{name: "dovecot LMTP STARTTLS", env: "LAB_LMTP", host: "imap.example.test", lmtp: true, tls: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			to := labServer(t, test.env, test.host, test.security)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -92,5 +94,29 @@ func TestDeliver(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestUnixSocket reaches a local delivery agent by the path of its socket.
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lmtp")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := (&smtptest.Server{Listener: l, LMTP: true, Refuse: map[string]string{"no@b.test": "550 5.1.1 no"}}).Start()
+	defer s.Close()
+	pool := &smtp.Pool{Hello: "c.test"}
+	to := &smtp.Server{Host: path, Network: "unix", LMTP: true, Security: smtp.Plaintext}
+	for range 2 {
+		got := fates(pool.Deliver(t.Context(), to, envelope("a@b.test", hello, "yes@b.test", "no@b.test")))
+		if got != "yes final ok 250 2.0.0 accepted\nno rcpt permanent 550 5.1.1 no\n" {
+			t.Error(got)
+		}
+	}
+	pool.Close(t.Context())
+	smtptest.Expect(t, s, 2)
+	if n := s.Sessions(); n != 1 {
+		t.Errorf("%d connections", n)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/smtp"
 	"net/textproto"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -103,6 +105,39 @@ func ExamplePipe() {
 	greeting, _ := bufio.NewReader(c).ReadString('\n')
 	fmt.Print(greeting)
 	// Output: 220 mx.example.test ESMTP ready
+}
+
+// A dialogue against a program: the server's side is a file, and each octet of the program's is compared.
+// In a test Dialogue does the same, for all connections of a pool, and fails the test.
+func ExamplePlay() {
+	dir, err := os.MkdirTemp("", "dialogue")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "hello.smtp")
+	os.WriteFile(file, []byte(`# the greeting, and a client that says a name of its own
+S: 220 mx.example.test
+C~ EHLO [a-z.]+
+S: 250-mx.example.test
+S: 250 PIPELINING
+C: MAIL FROM:<ada@example.com>
+S: 451 4.3.0 later
+`), 0o600)
+
+	// The program under test; here it is the standard library.
+	client, server := net.Pipe()
+	go func() {
+		c, err := smtp.NewClient(client, "mx.example.test")
+		if err == nil {
+			c.Hello("mail.example.com")
+			c.Mail("bob@example.com")
+		}
+		client.Close()
+	}()
+	err = smtptest.Play(server, nil, file)
+	fmt.Println(strings.TrimPrefix(err.Error(), dir+"/"))
+	// Output: hello.smtp:6: client sent "MAIL FROM:<bob@example.com>", want "MAIL FROM:<ada@example.com>"
 }
 
 // The connection breaks after the twelfth octet that the server sends.
