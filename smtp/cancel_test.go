@@ -1,8 +1,11 @@
 package smtp_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -61,6 +64,53 @@ func TestCancel(t *testing.T) {
 					t.Errorf("duration %v", results[0].Duration)
 				}
 				w.pool.Close(t.Context())
+			})
+		})
+	}
+}
+
+// TestCancelSilence ends the context while nothing comes from a dial function that does not look at it, in a
+// handshake, or from a server that stopped reading within a large message.
+func TestCancelSilence(t *testing.T) {
+	silent := func(c net.Conn) { io.Copy(io.Discard, c) }
+	for _, test := range []struct {
+		name     string
+		security smtp.Security
+		dial     func(ctx context.Context, network, address string) (net.Conn, error)
+		want     string
+	}{
+		{"dial", smtp.Plaintext, func(context.Context, string, string) (net.Conn, error) {
+			time.Sleep(time.Hour)
+			return nil, errors.New("too late")
+		}, "b connect temporary"},
+		{"implicit handshake", smtp.ImplicitTLS, serve(nil, silent), "b tls temporary"},
+		{"handshake", smtp.StartTLS, serve([]string{"220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"}, silent), "b tls temporary"},
+		{"opportunistic handshake", smtp.Opportunistic, serve([]string{"220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"}, silent), "b tls temporary"},
+		{"message", smtp.Plaintext, hostile(func(c net.Conn, r *bufio.Reader) {
+			io.CopyN(io.Discard, r, head)
+			io.WriteString(c, "250 ok\r\n250 ok\r\n")
+			io.CopyN(io.Discard, r, 100000)
+			time.Sleep(time.Hour)
+		}).Dial, "b data temporary"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pool := &smtp.Pool{Hello: "c.test", Dial: test.dial}
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				begin := time.Now()
+				to := &smtp.Server{Host: "mx.b.test", Security: test.security}
+				results := pool.Deliver(ctx, to, envelope("a@a.test", lines(1<<20), "b@b.test"))
+				if took := time.Since(begin); took != 3*time.Second {
+					t.Errorf("returned after %v", took)
+				}
+				if got := strings.TrimSpace(fates(results)); got != test.want || !errors.Is(results[0].Err, context.DeadlineExceeded) {
+					t.Errorf("got %s (%v), want %s", got, results[0].Err, test.want)
+				}
+				if err := pool.Close(t.Context()); err != nil || time.Since(begin) != 3*time.Second {
+					t.Errorf("Close: %v after %v", err, time.Since(begin))
+				}
+				time.Sleep(2 * time.Hour) // for what hangs
 			})
 		})
 	}
