@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -83,6 +84,7 @@ func TestCancelSilence(t *testing.T) {
 			time.Sleep(time.Hour)
 			return nil, errors.New("too late")
 		}, "b connect temporary"},
+		{"greeting", smtp.Plaintext, serve(nil, silent), "b greeting temporary"},
 		{"implicit handshake", smtp.ImplicitTLS, serve(nil, silent), "b tls temporary"},
 		{"handshake", smtp.StartTLS, serve([]string{"220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"}, silent), "b tls temporary"},
 		{"opportunistic handshake", smtp.Opportunistic, serve([]string{"220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"}, silent), "b tls temporary"},
@@ -95,7 +97,15 @@ func TestCancelSilence(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				pool := &smtp.Pool{Hello: "c.test", Dial: test.dial}
+				var open atomic.Int32
+				pool := &smtp.Pool{Hello: "c.test", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+					c, err := test.dial(ctx, network, address)
+					if err == nil {
+						open.Add(1)
+						c = &closing{c, closer(func() { open.Add(-1) })}
+					}
+					return c, err
+				}}
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
 				begin := time.Now()
@@ -107,6 +117,10 @@ func TestCancelSilence(t *testing.T) {
 				if got := strings.TrimSpace(fates(results)); got != test.want || !errors.Is(results[0].Err, context.DeadlineExceeded) {
 					t.Errorf("got %s (%v), want %s", got, results[0].Err, test.want)
 				}
+				synctest.Wait()
+				if open.Load() > 0 {
+					t.Error("the connection stands")
+				}
 				if err := pool.Close(t.Context()); err != nil || time.Since(begin) != 3*time.Second {
 					t.Errorf("Close: %v after %v", err, time.Since(begin))
 				}
@@ -114,6 +128,19 @@ func TestCancelSilence(t *testing.T) {
 			})
 		})
 	}
+}
+
+// closer is called once.
+func closer(f func()) io.Closer { return &once{f: f} }
+
+type once struct {
+	sync.Once
+	f func()
+}
+
+func (o *once) Close() error {
+	o.Do(o.f)
+	return nil
 }
 
 // TestCancelOne ends the context of one of several mails on a connection: the others are not harmed.
