@@ -98,14 +98,7 @@ func TestCancelSilence(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var open atomic.Int32
-				pool := &smtp.Pool{Hello: "c.test", Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-					c, err := test.dial(ctx, network, address)
-					if err == nil {
-						open.Add(1)
-						c = &closing{c, closer(func() { open.Add(-1) })}
-					}
-					return c, err
-				}}
+				pool := &smtp.Pool{Hello: "c.test", Dial: countOpen(test.dial, &open)}
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 				defer cancel()
 				begin := time.Now()
@@ -130,17 +123,27 @@ func TestCancelSilence(t *testing.T) {
 	}
 }
 
-// closer is called once.
-func closer(f func()) io.Closer { return &once{f: f} }
-
-type once struct {
-	sync.Once
-	f func()
+// countOpen counts the connections that are not closed.
+func countOpen(dial func(ctx context.Context, network, address string) (net.Conn, error), open *atomic.Int32) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		open.Add(1)
+		return &openConn{Conn: c, open: open}, nil
+	}
 }
 
-func (o *once) Close() error {
-	o.Do(o.f)
-	return nil
+type openConn struct {
+	net.Conn
+	once sync.Once
+	open *atomic.Int32
+}
+
+func (c *openConn) Close() error {
+	c.once.Do(func() { c.open.Add(-1) })
+	return c.Conn.Close()
 }
 
 // TestCancelOne ends the context of one of several mails on a connection: the others are not harmed.
@@ -224,9 +227,14 @@ func TestTimeouts(t *testing.T) {
 							limit = 5 * time.Minute
 						}
 					}
+					var open atomic.Int32
+					w.pool.Dial = countOpen(w.pool.Dial, &open)
 					begin := time.Now()
 					results := w.pool.Deliver(t.Context(), w.to, envelope("a@example.test", hello, "b@example.test"))
 					took := time.Since(begin)
+					if open.Load() > 0 {
+						t.Error("a late reply could be taken for another: the connection stands")
+					}
 					if want := limit * time.Duration(test.count); took < want || took > want+2*time.Second {
 						t.Errorf("returned after %v, want %v", took, want)
 					}

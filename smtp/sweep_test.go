@@ -212,7 +212,7 @@ func (s *sweep) lead(server net.Conn, breaks func(net.Conn) net.Conn) net.Conn {
 // closing closes with a connection what is behind it, which may have stalled.
 type closing struct {
 	net.Conn
-	behind io.Closer
+	behind net.Conn
 }
 
 func (c *closing) Close() error {
