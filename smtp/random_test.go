@@ -35,13 +35,13 @@ var (
 
 func TestRandom(t *testing.T) {
 	if *randomSeed != 0 {
-		synctest.Test(t, func(t *testing.T) { newHistory(t, *randomSeed).run() })
+		synctest.Test(t, func(t *testing.T) { newHistory(t, *randomSeed, false).run() })
 		return
 	}
 	total := map[string]int{}
 	for seed := *randomFirst; seed < *randomFirst+*randomRuns && !t.Failed(); seed++ {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHistory(t, seed)
+			h := newHistory(t, seed, false)
 			h.run()
 			for fate, n := range h.count {
 				total[fate] += n
@@ -56,9 +56,25 @@ func TestRandom(t *testing.T) {
 	}
 }
 
+// TestRandomTCP has random histories over loopback, where a write takes another way than through a pipe. Time is
+// real there, so its limits are short, and nothing is expected of them.
+func TestRandomTCP(t *testing.T) {
+	runs := *randomRuns / 16
+	if testing.Short() {
+		runs = *randomRuns / 80
+	}
+	for seed := *randomFirst; seed < *randomFirst+runs; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			newHistory(t, seed, true).run()
+		})
+	}
+}
+
 type history struct {
 	t      *testing.T
 	seed   uint64
+	tcp    bool
 	server *smtptest.Server
 	pool   *smtp.Pool
 	to     *smtp.Server
@@ -84,8 +100,8 @@ type mail struct {
 	results  []smtp.Result
 }
 
-func newHistory(t *testing.T, seed uint64) *history {
-	h := &history{t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}}
+func newHistory(t *testing.T, seed uint64, tcp bool) *history {
+	h := &history{t: t, seed: seed, tcp: tcp, rand: rand.New(rand.NewPCG(seed, 0)), count: map[string]int{}}
 	all := []string{"PIPELINING", "CHUNKING", "8BITMIME", "SIZE", "ENHANCEDSTATUSCODES", "DSN"}
 	extensions := []string{}
 	for _, e := range all {
@@ -107,9 +123,28 @@ func newHistory(t *testing.T, seed uint64) *history {
 		h.server.Users, h.server.AuthRequired = map[string]string{"ada": "secret"}, true
 	}
 	h.pool = &smtp.Pool{Hello: "client.example.test", MaxConns: 1 + h.n(3), InFlight: 1 + h.n(6), MaxMessages: 1 + h.n(20)}
+	if tcp {
+		h.server.Listener, h.pool.Dial = nil, h.server.Dial
+		second := time.Second
+		h.pool.Timeouts = smtp.Timeouts{Connect: second, Greeting: second, Command: second, Data: second, Block: second, Final: second}
+	} else {
+		h.pool.Dial = h.links(security)
+	}
+	h.to = &smtp.Server{Host: "mx.example.test", Security: security, LMTP: h.server.LMTP, TLS: randomCA().Client("mx.example.test")}
+	if h.server.AuthRequired {
+		h.to.Auth = &smtp.Auth{Username: "ada", Password: "secret"}
+	}
+	for range 1 + h.n(12) {
+		h.mails = append(h.mails, h.mail())
+	}
+	return h
+}
+
+// links are connections of several lengths, of which some break.
+func (h *history) links(security smtp.Security) func(ctx context.Context, network, address string) (net.Conn, error) {
 	faults := h.chance(0.4)
 	dial := smtptest.Link{Delay: time.Duration(h.n(3)) * 10 * time.Millisecond, Segment: h.n(2) * (1 + h.n(100))}.Dial(h.server.Dial)
-	h.pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)
 		if err == nil && faults && h.chance(0.6) {
 			kinds, most := []smtptest.FaultKind{smtptest.Cut, smtptest.Vanish, smtptest.Stall}, 1500
@@ -127,14 +162,6 @@ func newHistory(t *testing.T, seed uint64) *history {
 		}
 		return c, err
 	}
-	h.to = &smtp.Server{Host: "mx.example.test", Security: security, LMTP: h.server.LMTP, TLS: randomCA().Client("mx.example.test")}
-	if h.server.AuthRequired {
-		h.to.Auth = &smtp.Auth{Username: "ada", Password: "secret"}
-	}
-	for range 1 + h.n(12) {
-		h.mails = append(h.mails, h.mail())
-	}
-	return h
 }
 
 // chance and n are for one goroutine at a time, as a bubble that waits for nothing has it mostly; the lock
@@ -160,7 +187,7 @@ func (h *history) reply() func(verb, line string) string {
 		if !h.chance(mood) {
 			return ""
 		}
-		time.Sleep(time.Duration(h.n(100)) * time.Millisecond)
+		<-time.After(time.Duration(h.n(100)) * time.Millisecond)
 		switch reply := replies[h.n(len(replies))]; {
 		case reply == "250 2.0.0 whatever" && (verb == "CONNECT" || verb == "DATA" || verb == "EHLO" || verb == "LHLO"):
 			return "354 what?" // nonsense, unless it is DATA
@@ -204,7 +231,9 @@ func (h *history) mail() *mail {
 
 func (h *history) run() {
 	h.server.Start()
-	defer time.Sleep(time.Second) // what is under way on the link arrives
+	if !h.tcp {
+		defer time.Sleep(time.Second) // what is under way on the link arrives
+	}
 	defer h.server.Close()
 	begin := time.Now()
 	var wg sync.WaitGroup
@@ -213,7 +242,7 @@ func (h *history) run() {
 		pause := time.Duration(h.n(spread)) * time.Millisecond
 		wg.Go(func() {
 			defer m.cancel()
-			time.Sleep(pause)
+			<-time.After(pause)
 			m.results = h.pool.Deliver(m.ctx, h.to, m.envelope)
 		})
 	}
@@ -226,7 +255,11 @@ func (h *history) run() {
 	if err := h.pool.Close(ctx); err != nil {
 		h.errorf("Close: %v", err)
 	}
-	synctest.Wait()
+	if h.tcp {
+		h.server.Close()
+	} else {
+		synctest.Wait()
+	}
 	for _, m := range h.mails {
 		h.judge(m)
 	}
