@@ -206,16 +206,16 @@ func (s *sweep) lead(server net.Conn, breaks func(net.Conn) net.Conn) net.Conn {
 			carrier.Close()
 		}
 	}()
-	return &closing{client, broken}
+	return &carried{client, broken}
 }
 
-// closing closes with a connection what is behind it, which may have stalled.
-type closing struct {
+// carried closes with a connection what is behind it, which may have stalled.
+type carried struct {
 	net.Conn
 	behind net.Conn
 }
 
-func (c *closing) Close() error {
+func (c *carried) Close() error {
 	c.behind.Close()
 	return c.Conn.Close()
 }
