@@ -212,16 +212,23 @@ func (m *Memory) add(msg *message) {
 	}
 }
 
-// reschedule puts an item where its state and times want it.
+// reschedule puts an item where its state and times want it, and wakes those who wait for that.
 func (m *Memory) reschedule(i *memItem) {
+	if m.arrange(i) {
+		m.next.ready(i.ready)
+		m.next.ready(i.Expires)
+	}
+}
+
+// arrange puts an item where its state and times want it, and says whether it has a place.
+func (m *Memory) arrange(i *memItem) bool {
 	m.sched.remove(i)
 	if i.State != Waiting && i.State != Leased {
-		return
+		return false
 	}
 	i.ready = i.Due // which is not before Until: rules 8 and 17
 	m.sched.add(i)
-	m.next.ready(i.ready)
-	m.next.ready(i.Expires)
+	return true
 }
 
 // Open gives a body.

@@ -34,7 +34,7 @@ func (m *Memory) Claim(ctx context.Context, r ClaimRequest) (Lease, error) {
 				i.Due = t
 			}
 		}
-		m.reschedule(i)
+		m.arrange(i) // who claims knows how long: nobody is woken
 		lease.Items[k] = i.Item
 	}
 	return lease, nil

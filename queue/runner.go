@@ -208,9 +208,13 @@ func (x *run) claim(now time.Time) error {
 func (x *run) claimWith(r ClaimRequest, now time.Time) (groups int, err error) {
 	l, err := x.Store.Claim(x.store, r)
 	if err != nil {
+		x.next, x.earlier = time.Time{}, nil // it may have claimed all the same, and the leases will lapse
 		return 0, x.failed("Claim", err, now)
 	}
 	x.trouble.reset()
+	if lapse := now.Add(r.Lease); len(l.Items) > 0 && (x.next.IsZero() || lapse.Before(x.next)) {
+		x.next = lapse // Claim wakes nobody, and what it gave may come back
+	}
 	for size := 0; len(l.Items) > 0; l.Items = l.Items[size:] {
 		size = groupLen(l.Items, r.Group)
 		groups++

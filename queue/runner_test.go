@@ -314,3 +314,61 @@ func TestRunnerSlowStore(t *testing.T) {
 		o.equal("ends", len(o.ends(t)), 50)
 	})
 }
+
+// tally is a store that counts its claims.
+type tally struct {
+	queue.Store
+	claims atomic.Int32
+}
+
+func (s *tally) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Lease, error) {
+	s.claims.Add(1)
+	return s.Store.Claim(ctx, r)
+}
+
+// One Put makes one claim: what a claim changes does not wake the runner that made it.
+func TestRunnerClaimsOnce(t *testing.T) {
+	opened(t, ok, func(o *office) {
+		s := &tally{Store: o.Store}
+		o.Store, o.Poll = s, time.Hour
+		o.start()
+		wait(time.Second)
+		before := s.claims.Load()
+		for n := range 10 {
+			o.put(queue.Batch{}, fmt.Sprint(n, "@a"))
+			wait(time.Second)
+		}
+		o.equal("ends", len(o.ends(t)), 10)
+		o.equal("claims", s.claims.Load()-before, 10)
+	})
+}
+
+// deaf is a store whose next answer to Claim is lost on the way.
+type deaf struct {
+	queue.Store
+	lose atomic.Bool
+}
+
+func (s *deaf) Claim(ctx context.Context, r queue.ClaimRequest) (queue.Lease, error) {
+	l, err := s.Store.Claim(ctx, r)
+	if len(l.Items) > 0 && s.lose.CompareAndSwap(true, false) {
+		return queue.Lease{}, errors.New("the answer is lost")
+	}
+	return l, err
+}
+
+// A lease that lapses is noticed when it does, though no Put, Settle or Update comes.
+func TestRunnerNoticesLapse(t *testing.T) {
+	opened(t, ok, func(o *office) {
+		s := &deaf{Store: o.Store}
+		o.Store, o.Poll, o.Lease = s, time.Hour, 3*time.Minute
+		s.lose.Store(true)
+		o.start()
+		wait(time.Second)
+		o.put(queue.Batch{}, "bob@a")
+		wait(3*time.Minute - time.Second)
+		o.equal("ends", len(o.ends(t)), 0)
+		wait(3 * time.Second)
+		o.equal("ends", len(o.ends(t)), 1)
+	})
+}

@@ -94,8 +94,8 @@ var (
 //  20. Next gives the earliest time after the given one at which an item can be claimed, or has
 //     expired (rule 28), that can or has not at the given time, as things stand; zero if there is
 //     none. Its channel, unless nil, is closed when such a time earlier than the given answer may
-//     have come up, or an item that can be claimed at once: by Put, Settle or Update. A nil channel
-//     says: ask again now and then.
+//     have come up, or an item that can be claimed at once: by Put, Settle or Update. Claim need not
+//     close it: the worker knows when its lease lapses. A nil channel says: ask again now and then.
 //
 // Events
 //

@@ -58,8 +58,11 @@ func (s *Store) touch(m *message) {
 	}
 }
 
-// reindex must be called after a message was changed.
-func (s *Store) reindex(m *message) {
+// reindex must be called after a message was changed. It wakes those who wait for what has come up.
+func (s *Store) reindex(m *message) { s.arrange(m, s.next.ready) }
+
+// arrange is reindex with another to be told of the new times.
+func (s *Store) arrange(m *message, tell func(at int64)) {
 	s.scratch = m.standing(s.scratch)
 	if s.scratch.equal(&m.stands) {
 		return
@@ -80,7 +83,7 @@ func (s *Store) reindex(m *message) {
 		}
 		if t != never {
 			l.window.put(spot{0, t, m.seq}, struct{}{})
-			s.next.ready(t)
+			tell(t)
 		}
 		s.rehead(l)
 	}
@@ -92,7 +95,7 @@ func (s *Store) reindex(m *message) {
 	}
 	for _, at := range m.stands.times {
 		s.times.put(at, m)
-		s.next.ready(at.t)
+		tell(at.t)
 	}
 }
 

@@ -190,7 +190,7 @@ func (c *claim) take(l *lane) bool {
 		l.window.remove(at)
 		s.rehead(l)
 	}
-	s.reindex(m)
+	s.arrange(m, func(int64) {}) // who claims knows how long: nobody is woken
 	return len(due) > 0
 }
 

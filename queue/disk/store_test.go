@@ -93,3 +93,44 @@ func list(t *testing.T, s *disk.Store) []queue.Item {
 	}
 	return items
 }
+
+// Claim wakes nobody who waits for something to come up; Put and Settle do (rule 20).
+func TestClaimWakesNobody(t *testing.T) {
+	s, now := open(t, disk.Config{}), time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)
+	put := func() {
+		b := &queue.Batch{Now: now, Body: queue.Bytes("x"), Items: []queue.Item{{To: "bob", Lane: "a", Expires: now.Add(24 * time.Hour)}}}
+		if _, err := s.Put(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func() (closed func() bool) {
+		_, earlier, err := s.Next(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() bool {
+			select {
+			case <-earlier:
+				return true
+			default:
+				return false
+			}
+		}
+	}
+	put()
+	woken := next()
+	l, err := s.Claim(t.Context(), queue.ClaimRequest{Now: now, Lease: time.Minute, Max: 1})
+	if err != nil || len(l.Items) != 1 || woken() {
+		t.Fatalf("Claim: %d items, %v, woken %t", len(l.Items), err, woken())
+	}
+	put()
+	if !woken() {
+		t.Error("Put wakes nobody")
+	}
+	woken = next()
+	_, err = s.Settle(t.Context(), queue.Settlement{Now: now, Token: l.Token,
+		Outcomes: []queue.Outcome{{ID: l.Items[0].ID, State: queue.Waiting, Due: now.Add(time.Second)}}})
+	if err != nil || !woken() {
+		t.Errorf("Settle: %v, woken %t", err, woken())
+	}
+}
