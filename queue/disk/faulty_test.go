@@ -19,6 +19,8 @@ type faulty struct {
 	fault fault
 	off   bool // the power is
 	rng   *rand.Rand
+
+	removed map[string]*faultyFile // of which the disk may not know yet: a power cut may bring them back
 }
 
 type fault string
@@ -49,7 +51,7 @@ type write struct {
 }
 
 func newFaulty(at int, f fault, seed uint64) *faulty {
-	return &faulty{files: map[string]*faultyFile{}, at: at, fault: f, rng: rand.New(rand.NewPCG(seed, uint64(at)))}
+	return &faulty{files: map[string]*faultyFile{}, removed: map[string]*faultyFile{}, at: at, fault: f, rng: rand.New(rand.NewPCG(seed, uint64(at)))}
 }
 
 // step counts an operation and says what is to go wrong with it.
@@ -78,6 +80,11 @@ func (d *faulty) rise() *faulty {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	next := newFaulty(0, "", 0)
+	for name, f := range d.removed {
+		if d.off && d.files[name] == nil && d.rng.IntN(2) == 0 {
+			d.files[name] = f
+		}
+	}
 	for name, f := range d.files {
 		b := f.durable
 		if d.off && d.fault != cutClean {
@@ -149,6 +156,7 @@ func (d *faulty) create(name string, size int64) (file, error) {
 		return nil, err
 	}
 	d.files[name] = f
+	clear(d.removed) // with the name of the new file those of the old ones become durable
 	return f, nil
 }
 
@@ -167,6 +175,9 @@ func (d *faulty) remove(name string) error {
 	defer d.mu.Unlock()
 	_, err := d.step()
 	if err == nil || d.off && d.rng.IntN(2) == 0 {
+		if f := d.files[name]; f != nil {
+			d.removed[name] = f
+		}
 		delete(d.files, name)
 	}
 	return err

@@ -94,7 +94,9 @@ func (s *Store) write(k kind, event uint64, meta []byte) error {
 	c.b = append(c.b, meta...)
 	c.metaEnds()
 	c.head.kind, c.head.event = k, event
-	_, err := s.log.append(c, s.counters())
+	t := s.counters()
+	t.event = event // a segment that begins with the record has the counters from before it
+	_, err := s.log.append(c, t)
 	if err != nil {
 		s.fail(err)
 	}
