@@ -33,6 +33,9 @@ var errIndex = errors.New("disk: the index is damaged")
 
 func openIndex(path string, noSync bool) (x *index, err error) {
 	defer guard(&err)()
+	if err := sound(path); err != nil {
+		return nil, err
+	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoSync: noSync})
 	if err != nil {
 		return nil, err
