@@ -350,6 +350,7 @@ func decodeRun(b []byte) (all []event, err error) {
 func (s *Store) fail(err error) {
 	if s.broken == nil {
 		s.broken = err
+		s.unusable.Store(true)
 	}
 }
 

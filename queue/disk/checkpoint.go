@@ -234,7 +234,7 @@ func (s *Store) clean(snap *snapshot) {
 		for k < len(s.events) && s.events[k].seq <= s.eventsIndexed {
 			k++
 		}
-		s.events = append(s.events[:0:0], s.events[k:]...)
+		s.events = slices.Delete(s.events, 0, k)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/postrider/postrider/queue"
 )
@@ -18,17 +19,24 @@ type call struct {
 	over bool // guarded by log.mu
 }
 
+// unusedCalls are used again, but those that were forsaken.
+var unusedCalls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
 // do makes a change under mu, in its turn. The change says whether its caller must not hear of it before all that was appended
 // until then is durable. If ctx ends first the change is made, or will never be.
 func (s *Store) do(ctx context.Context, change func() (durable bool, err error)) error {
-	c := &call{do: change, done: make(chan struct{})}
+	c := unusedCalls.Get().(*call)
+	c.do = change
 	if err := s.log.submit(c); err != nil {
 		return err
 	}
 	select {
 	case <-c.done:
 		s.log.arrive()
-		return c.err
+		err := c.err
+		*c = call{done: c.done}
+		unusedCalls.Put(c)
+		return err
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -87,7 +95,7 @@ func (l *log) finish(calls []*call) {
 	}
 	l.mu.Unlock()
 	for _, c := range calls {
-		close(c.done)
+		c.done <- struct{}{}
 	}
 }
 

@@ -19,6 +19,11 @@ type edit struct {
 	out      bool
 }
 
+// newEdits has room for one key of each message, or two.
+func newEdits(messages, key int) *edits {
+	return &edits{all: make([]edit, 0, 2*messages), b: make([]byte, 0, 2*messages*key)}
+}
+
 // end notes that the key that began there is whole.
 func (e *edits) end(from int, out bool) { e.all = append(e.all, edit{from, len(e.b), out}) }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -31,12 +33,22 @@ var (
 
 var errIndex = errors.New("disk: the index is damaged")
 
+// firstMap is how much of the file's address space bbolt takes at once: when the file outgrows it, bbolt copies all that a
+// transaction has read. On Windows the file would be as large.
+var firstMap = func() int {
+	if bits.UintSize < 64 || runtime.GOOS == "windows" {
+		return 0
+	}
+	return 1 << 28
+}()
+
 func openIndex(path string, noSync bool) (x *index, err error) {
 	defer guard(&err)()
 	if err := sound(path); err != nil {
 		return nil, err
 	}
-	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoSync: noSync})
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, FreelistType: bolt.FreelistMapType, NoSync: noSync,
+		InitialMmapSize: firstMap})
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +185,7 @@ func readMessage(b *bolt.Bucket, seq uint64) (*message, error) {
 func (x *index) change(tx *bolt.Tx, snap *snapshot) error {
 	messages, keys := tx.Bucket(messagesBucket), tx.Bucket(keysBucket)
 	messages.FillPercent = 0.9
-	var lanes, times edits
+	lanes, times := newEdits(len(snap.changed), 32), newEdits(len(snap.changed), 17)
 	for k := range snap.changed {
 		c := &snap.changed[k]
 		lanes.lanes(c.m, &c.was, &c.stands)

@@ -115,10 +115,22 @@ func (r *reader) meta() *meta {
 	return m
 }
 
+// alone is a message with the room that one item needs, as most have: one object for the garbage collector instead of three.
+type alone struct {
+	message
+	items [1]item
+	lanes [1]string
+}
+
 // newMessage is the message as it was put.
 func newMessage(seq uint64, at place, m *meta) *message {
-	msg := &message{seq: seq, at: at, tenant: m.tenant, priority: m.priority, keep: m.keep, ended: never, meta: m,
-		open: len(m.items), items: make([]item, len(m.items))}
+	a := new(alone)
+	msg := &a.message
+	*msg = message{seq: seq, at: at, tenant: m.tenant, priority: m.priority, keep: m.keep, ended: never, meta: m,
+		open: len(m.items), items: a.items[:], lanes: a.lanes[:0]}
+	if len(m.items) > 1 {
+		msg.items = make([]item, len(m.items))
+	}
 	if m.key != "" {
 		msg.key, msg.print = hashKey(m.tenant, m.key), hashPrint(m.fingerprint)
 	}
@@ -237,6 +249,9 @@ func (s *Store) show(m *message, n int) queue.Item {
 	return out
 }
 
-func (s *Store) id(seq uint64) string { return s.prefix + strconv.FormatUint(seq, 10) }
+func (s *Store) id(seq uint64) string {
+	var room [64]byte
+	return string(strconv.AppendUint(append(room[:0], s.prefix...), seq, 10))
+}
 
 func keepFor(d time.Duration) int64 { return max(d.Microseconds(), 0) }

@@ -107,7 +107,11 @@ func (s *Store) put(m *message) {
 	}
 }
 
+// begin says early that a call cannot be served; under mu it must be asked again. A call that can be waits for nothing here.
 func (s *Store) begin(ctx context.Context) error {
+	if !s.unusable.Load() {
+		return ctx.Err()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.usable(ctx)

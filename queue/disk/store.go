@@ -35,7 +35,8 @@ type Store struct {
 	prefix string
 	unlock func() error
 
-	behind atomic.Bool // the index is too far
+	behind   atomic.Bool // the index is too far
+	unusable atomic.Bool // closed or broken
 
 	mu      sync.Mutex
 	closed  bool
@@ -111,6 +112,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	s.unusable.Store(true)
 	s.next.wakeUp()
 	s.passed.Broadcast()
 	s.mu.Unlock()
