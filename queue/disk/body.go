@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -15,48 +16,36 @@ import (
 func (s *Store) Open(ctx context.Context, id string) (queue.Body, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	m, h, err := s.head(ctx, func() *message { return s.find(id) })
+	m, err := s.readable(ctx, func() *message { return s.find(id) })
 	if err != nil {
 		return nil, err
 	}
-	return &body{s, m.seq, id, int64(h.body)}, nil
+	return &body{s, m.seq, id, int64(m.at.body)}, nil
 }
 
-// head finds a message that has its body, and reads the head of its record. It may give up mu meanwhile: a record is read when it
-// is durable.
-func (s *Store) head(ctx context.Context, find func() *message) (m *message, h head, err error) {
+// readable finds a message that has its body. It may give up mu meanwhile: a record is read when it is durable.
+func (s *Store) readable(ctx context.Context, find func() *message) (*message, error) {
 	for {
 		if err := s.usable(ctx); err != nil {
-			return nil, h, err
+			return nil, err
 		}
-		if m = find(); s.broken != nil {
-			return nil, h, s.broken
-		}
-		if m == nil || m.gone {
-			return nil, h, queue.ErrNotFound
-		}
-		if s.log.durable(m.at) {
-			break
+		m := find()
+		switch {
+		case s.broken != nil:
+			return nil, s.broken
+		case m == nil || m.gone:
+			return nil, queue.ErrNotFound
+		case s.log.durable(m.at):
+			return m, nil
 		}
 		b := s.log.last()
 		s.mu.Unlock()
 		err := s.log.hurry(ctx, b)
 		s.mu.Lock()
 		if err != nil {
-			return nil, h, err
+			return nil, err
 		}
 	}
-	b := make([]byte, headSize)
-	if err = s.log.read(m.at.segment, b, m.at.off); err == nil {
-		var ok bool
-		if h, ok = readHead(b, m.at.segment); !ok || h.seq != m.seq || h.meta != m.at.meta || h.body != m.at.body {
-			err = errCode
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, s.id(m.seq), err)
-	}
-	return m, h, err
 }
 
 type body struct {
@@ -72,16 +61,36 @@ func (b *body) Size() int64 { return b.size }
 func (b *body) Open() (io.ReadCloser, error) {
 	s := b.s
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	m, h, err := s.head(context.Background(), func() *message { return s.load(b.message) })
+	m, err := s.readable(context.Background(), func() *message { return s.load(b.message) })
 	if err != nil {
+		s.mu.Unlock()
 		return nil, err
 	}
-	in := s.log.acquire(m.at.segment)
+	at := m.at
+	in := s.log.acquire(at.segment)
+	s.mu.Unlock()
 	if in == nil {
 		return nil, queue.ErrNotFound
 	}
-	return &bodyReader{log: s.log, in: in, off: m.at.off + headSize + int64(h.meta), left: int64(h.body), want: h.bodyCRC, id: b.id}, nil
+	h, err := in.head(at)
+	if err != nil || h.seq != b.message {
+		s.log.release(in)
+		return nil, fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, b.id, cmp.Or(err, errCode))
+	}
+	return &bodyReader{log: s.log, in: in, off: at.off + headSize + int64(h.meta), left: int64(h.body), want: h.bodyCRC, id: b.id}, nil
+}
+
+// head reads the head of a record.
+func (s *segment) head(at place) (head, error) {
+	b := make([]byte, headSize)
+	if n, err := s.f.ReadAt(b, at.off); n < len(b) {
+		return head{}, err
+	}
+	h, ok := readHead(b, at.segment)
+	if !ok || h.meta != at.meta || h.body != at.body {
+		return head{}, errCode
+	}
+	return h, nil
 }
 
 // bodyReader reads a body; its segment is not used again before it is closed.
