@@ -10,6 +10,9 @@
 //	go run ./relay -exec "../../.ci/lab/lab exec"     Postfix of the lab, as root, while the lab runs
 //	go run ./relay -postfix=false                     without Postfix as server; its smtp-source and smtp-sink are needed
 //
+// All mail goes to one site, so the relay's one lane begins at its greatest width. Postfix runs with its defaults, which let as many
+// deliveries run at once (default_process_limit 100), but 20 to one destination.
+//
 // The SMTP server before postrider is go-smtp's; embedded is a program that calls SendRaw itself, from as many goroutines as
 // the others have connections.
 //

@@ -53,7 +53,7 @@ func relay(listen, to, spool string, control io.Reader, out io.Writer) error {
 			Ed25519Alone: true,
 		},
 		Queue:  store,
-		Runner: queue.Runner{LaneInitial: 20},
+		Runner: queue.Runner{LaneInitial: 100},
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	server := gosmtp.NewServer(gosmtp.BackendFunc(func(*gosmtp.Conn) (gosmtp.Session, error) { return &session{client: client}, nil }))
