@@ -18,13 +18,16 @@ import (
 // bounceLife is how long a notification is tried: shorter than mail, for it has no other reader.
 const bounceLife = 24 * time.Hour
 
+// bounces says whether the item has come to an end of which its sender should hear.
+func bounces(i *queue.Item) bool {
+	return i.State == queue.Failed || i.State == queue.Expired || i.State == queue.Damaged
+}
+
 // bounce queues a notification of failure to the return path (RFC 5321 s. 6.1), if one is wanted. It runs before
 // the event is acknowledged, and its key is the item's: told again, it is not sent again. Mail with the null
 // return path, as notifications have, gets none, so that there is no loop (s. 4.5.5).
 func (c *Client) bounce(ctx context.Context, i *queue.Item, e *Event) error {
-	switch i.State {
-	case queue.Failed, queue.Expired, queue.Damaged:
-	default:
+	if !bounces(i) {
 		return nil
 	}
 	var p parcel

@@ -132,14 +132,18 @@ type clerk struct{ c *Client }
 
 // Record sends notifications and tells the Sink.
 func (k clerk) Record(ctx context.Context, events []queue.Event) error {
-	told := make([]Event, len(events))
-	for n, e := range events {
-		told[n] = itemEvent(&e.Item)
-		told[n].Time = e.At
-		told[n].ID = fmt.Sprintf("%s.%d.%s", e.Item.ID, e.Item.Attempts, told[n].Type)
-		if err := k.c.bounce(ctx, &e.Item, &told[n]); err != nil {
+	told := make([]Event, 0, len(events))
+	for _, e := range events {
+		if k.c.Events == nil && !bounces(&e.Item) { // nobody listens
+			continue
+		}
+		t := itemEvent(&e.Item)
+		t.Time = e.At
+		t.ID = fmt.Sprintf("%s.%d.%s", e.Item.ID, e.Item.Attempts, t.Type)
+		if err := k.c.bounce(ctx, &e.Item, &t); err != nil {
 			return err
 		}
+		told = append(told, t)
 	}
 	if k.c.Events == nil {
 		return nil
