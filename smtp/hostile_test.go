@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -175,14 +176,22 @@ func TestNestedLMTP(t *testing.T) {
 		defer w.close(t)
 		to := &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext, LMTP: true}
 		w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, "first@b.test"))
-		done := make(chan string)
-		for _, rcpts := range [][]string{{"no@b.test"}, {"b@b.test", "full@b.test"}} {
-			go func() { done <- fates(w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, rcpts...))) }()
+		var wait sync.WaitGroup
+		for _, test := range []struct {
+			want  string
+			rcpts []string
+		}{
+			{"no rcpt permanent 550 5.1.1 no\n", []string{"no@b.test"}},
+			{"b final ok 250 2.0.0 accepted\nfull final temporary 452 4.2.2 full\n", []string{"b@b.test", "full@b.test"}},
+		} {
+			wait.Go(func() { // both have their results at the same instant
+				if got := fates(w.pool.Deliver(t.Context(), to, envelope("a@a.test", hello, test.rcpts...))); got != test.want {
+					t.Error(got)
+				}
+			})
 			synctest.Wait()
 		}
-		if got := <-done + <-done; got != "no rcpt permanent 550 5.1.1 no\nb final ok 250 2.0.0 accepted\nfull final temporary 452 4.2.2 full\n" {
-			t.Error(got)
-		}
+		wait.Wait()
 		smtptest.Expect(t, w.Server, 2)
 	})
 }
