@@ -192,6 +192,76 @@ func TestCancelOne(t *testing.T) {
 	}
 }
 
+// TestCancelRefused ends the context of a mail whose MAIL is refused and whose other replies are still to come: the
+// mail behind it, which is sent in full, is not harmed.
+func TestCancelRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pipe := smtptest.NewPipe()
+		defer pipe.Close()
+		go func() {
+			c, err := pipe.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			r := bufio.NewReader(c)
+			say := func(text string) { io.WriteString(c, text+"\r\n") }
+			say("220 mx")
+			for {
+				line, err := r.ReadString('\n')
+				switch {
+				case err != nil:
+					return
+				case strings.HasPrefix(line, "EHLO"):
+					say("250-mx\r\n250-PIPELINING\r\n250 CHUNKING")
+				case strings.HasPrefix(line, "MAIL FROM:<refused@"):
+					say("550 5.7.1 no")
+				case strings.HasPrefix(line, "RCPT TO:<slow@"):
+					time.Sleep(10 * time.Second)
+					say("503 5.5.1 no MAIL")
+				case strings.HasPrefix(line, "BDAT"):
+					io.CopyN(io.Discard, r, int64(len(short)))
+					time.Sleep(time.Second)
+					say("250 2.0.0 ok")
+				default:
+					say("250 2.0.0 ok")
+				}
+			}
+		}()
+		pool := &smtp.Pool{Hello: "client.example.test", MaxConns: 1, Dial: pipe.Dial}
+		to := &smtp.Server{Host: "mx.example.test", Security: smtp.Plaintext}
+		deliver := func(ctx context.Context, from, body, rcpt string) error {
+			return pool.Deliver(ctx, to, envelope(from, body, rcpt))[0].Err
+		}
+		var wait sync.WaitGroup
+		good := func() {
+			wait.Go(func() {
+				if err := deliver(t.Context(), "a@a.test", short, "b@b.test"); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		good()
+		wait.Wait()
+		good() // the two show that mails may share the connection
+		good()
+		wait.Wait()
+		wait.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			large := strings.Repeat(short, 300<<10/len(short)) // it waits for an accepted recipient
+			if err := deliver(ctx, "refused@a.test", large, "slow@b.test"); err == nil || !strings.Contains(err.Error(), "5.7.1") {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		good()
+		wait.Wait()
+		pool.Close(t.Context())
+	})
+}
+
 // TestTimeouts lets servers hang and waits for the limits.
 func TestTimeouts(t *testing.T) {
 	limits := smtp.Timeouts{Connect: time.Second, Greeting: 2 * time.Second, Command: 3 * time.Second, Data: 4 * time.Second, Block: 5 * time.Second, Final: 6 * time.Second}

@@ -84,8 +84,8 @@ func (s *session) abandon(t *transaction, cause error) {
 	case alone, s.inline == t:
 		// A server that kept the caller waiting is not asked again on this connection.
 		s.fail(errAbandoned)
-	case t.sent():
-	default:
+	case t.step == stepSent: // also one that was refused before its message: only replies are to come
+	default: // it is the first that is not sent
 		s.retired = true
 		behind := s.queue[s.next+1:]
 		s.queue = s.queue[: s.next+1 : s.next+1]

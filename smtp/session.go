@@ -162,7 +162,7 @@ func (s *session) reply() error {
 		s.finish(t)
 	}
 	s.pump()
-	if s.err == nil && len(s.queue) > 0 && s.queue[0].detached && !s.queue[0].sent() {
+	if s.err == nil && len(s.queue) > 0 && s.queue[0].detached && s.queue[0].step != stepSent {
 		return errAbandoned
 	}
 	return s.err
