@@ -1,11 +1,14 @@
 package smtp_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -195,5 +198,54 @@ func TestCloseCut(t *testing.T) {
 		if err := <-result; !errors.Is(err, smtp.ErrUnsure) {
 			t.Error(err)
 		}
+	})
+}
+
+// TestCloseCutWriting: nor does it when a write waits for a server that reads nothing more.
+func TestCloseCutWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pool := hostile(func(c net.Conn, r *bufio.Reader) {
+			io.CopyN(io.Discard, r, head)
+			io.WriteString(c, "250 ok\r\n250 ok\r\n")
+			io.CopyN(io.Discard, r, 100000)
+			time.Sleep(time.Hour)
+		})
+		result := make(chan error, 1)
+		go func() {
+			body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 100000)
+			result <- pool.Deliver(t.Context(), clear, envelope("a@a.test", body, "b@b.test"))[0].Err
+		}()
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := pool.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if err := <-result; err == nil || errors.Is(err, smtp.ErrUnsure) {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+	})
+}
+
+// TestCloseTwice: each of several who close waits for the connections, and none for ever.
+func TestCloseTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, &smtptest.Server{Delay: map[string]time.Duration{"END": time.Minute}})
+		defer w.Close()
+		begin := time.Now()
+		go w.pool.Deliver(t.Context(), w.to, envelope("a@b.test", short, "c@b.test"))
+		time.Sleep(time.Second)
+		var wait sync.WaitGroup
+		for range 3 {
+			wait.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				if err := w.pool.Close(ctx); err != nil || time.Since(begin) < time.Minute {
+					t.Errorf("%v after %v", err, time.Since(begin))
+				}
+			})
+		}
+		wait.Wait()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -212,6 +213,7 @@ func (p *Pool) Close(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	p.live(0) // another may be in Close, too
 	return nil
 }
 
@@ -235,7 +237,7 @@ func (l *lane) close() {
 func (l *lane) cut(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.sessions) > 0 {
-		l.sessions[0].fail(context.Cause(ctx))
+	for _, s := range slices.Clone(l.sessions) { // fail takes it out of sessions, at once or when a write has returned
+		s.fail(context.Cause(ctx))
 	}
 }
