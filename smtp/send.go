@@ -60,10 +60,13 @@ func (s *session) begin(t *transaction) error {
 }
 
 // mustReset says whether the transaction before this one leaves something on the server that must go first, or
-// might. RSET belongs behind a failed transaction only. One that is not answered yet may turn out to be one, and what
-// follows it is on the way by then: from a server that keeps it open, recipients and all, they would get this
-// message, too. After BDAT servers may do so (RFC 3030 s. 2), after the dot they must not (RFC 5321 s. 4.1.1.4),
-// but a private message is not staked on that: RSET within a flight costs no round trip.
+// might. On a connection where mails come one after another that is a failed one only (RFC 5321 s. 4.1.1.5). One that
+// is not answered yet may turn out to have failed, and what follows it is on the way by then: from a server
+// that keeps it open, recipients and all, they would get this message, too, for its MAIL is refused as nested and
+// its RCPT and BDAT are not. So RSET goes behind each that is not answered, whatever becomes of it. After a failed
+// BDAT RFC 3030 s. 2 leaves open what the server keeps; the dot (RFC 5321 s. 4.1.1.4) and a MAIL that is accepted
+// (s. 4.1.1.2) must clear all, but a private message is not staked on that. RSET may stand anywhere in a
+// flight (RFC 2920 s. 3.1), so it costs 6 octets and no round trip.
 func (s *session) mustReset() bool { return s.next > 0 || s.dirty }
 
 // command appends a command of a transaction.
