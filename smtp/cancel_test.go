@@ -262,6 +262,48 @@ func TestCancelRefused(t *testing.T) {
 	})
 }
 
+// TestCancelThenGone has a server close the connection with 421 in answer to a mail that was given up before: what
+// its caller was told stands, and nobody tries it again.
+func TestCancelThenGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		w := newWorld(t, &smtptest.Server{Reply: func(verb, line string) string {
+			switch {
+			case slow.Load() && verb == "END":
+				time.Sleep(10 * time.Second)
+			case verb == "MAIL" && strings.Contains(line, "gone@"):
+				return "421 4.3.2 closing"
+			}
+			return ""
+		}})
+		defer w.close(t)
+		w.to.Security = smtp.Plaintext
+		w.pool.MaxConns = 1
+		w.deliverMany(t, 3)
+		slow.Store(true)
+		var wait sync.WaitGroup
+		wait.Go(func() {
+			if r := w.pool.Deliver(t.Context(), w.to, envelope("a@a.test", hello, "b@b.test"))[0]; r.Err != nil {
+				t.Errorf("the first: %v", r.Err)
+			}
+		})
+		synctest.Wait()
+		wait.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			results := w.pool.Deliver(ctx, w.to, envelope("gone@a.test", hello, "b@b.test"))
+			if !errors.Is(results[0].Err, smtp.ErrUnsure) || !errors.Is(results[0].Err, context.DeadlineExceeded) {
+				t.Errorf("the second: %v", results[0].Err)
+			}
+		})
+		wait.Wait()
+		synctest.Wait()
+		if n := w.Sessions(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+	})
+}
+
 // TestTimeouts lets servers hang and waits for the limits.
 func TestTimeouts(t *testing.T) {
 	limits := smtp.Timeouts{Connect: time.Second, Greeting: 2 * time.Second, Command: 3 * time.Second, Data: 4 * time.Second, Block: 5 * time.Second, Final: 6 * time.Second}

@@ -67,8 +67,7 @@ func (l *lane) carry(t *transaction) {
 		defer context.AfterFunc(t.ctx, func() { l.gone(t) })()
 	}
 	for try := 0; ; {
-		l.attempt(t)
-		if !t.again {
+		if !l.attempt(t) {
 			return
 		}
 		if !t.stale {
@@ -112,14 +111,21 @@ func (l *lane) settleCause(t *transaction) {
 	t.decideAll(phase, reply, err)
 }
 
-// attempt carries the transaction on one session.
-func (l *lane) attempt(t *transaction) {
+// attempt carries the transaction on one session, and says whether to try another. The replies to one that was given
+// up still come, and may change what the lock guards: it is not tried again, whatever they say.
+func (l *lane) attempt(t *transaction) (again bool) {
 	if !l.await(t) {
-		return
+		return false
 	}
 	err := l.prepare(t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.transact(t, err)
+	return t.again && !t.detached
+}
+
+// transact puts the transaction on its session, unless prepare has failed, and waits for its end.
+func (l *lane) transact(t *transaction, err error) {
 	s := t.session
 	if t.status != statusDone && t.ctx.Err() != nil {
 		l.cancel(t)
