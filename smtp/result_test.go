@@ -47,8 +47,8 @@ func TestResult(t *testing.T) {
 	}
 }
 
-// TestRset: it goes before MAIL after a transaction that failed and nowhere else, and no answer to it or to QUIT
-// harms a mail. NOOP is never said. When a connection ends at RSET and a whole mail was behind it, nobody knows.
+// TestRset: where mails come one after another it goes before MAIL after a transaction that failed and nowhere else
+// (in flight: TestMixed and testdata/dialogue/nested.smtp), and no answer to it or to QUIT harms a mail. NOOP is never said. When a connection ends at RSET and a whole mail was behind it, nobody knows.
 func TestRset(t *testing.T) {
 	for _, reply := range []string{"", "250 ok", "451 4.3.0 later", "502 5.5.1 what?", "421 4.3.2 closing", "354 go", smtptest.Drop, smtptest.Lose, smtptest.Hang} {
 		for name, extensions := range map[string][]string{"chunking": nil, "pipelining": {"PIPELINING"}, "lockstep": {}} {
