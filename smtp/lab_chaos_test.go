@@ -131,10 +131,10 @@ func TestLabChaos(t *testing.T) {
 					want = cmp.Or(c.pipelining, c.lockstep)
 				}
 				begin := time.Now()
-				if got := strings.TrimSpace(c.send(t, config, hidden)); got != want {
+				if got := strings.TrimSpace(c.send(t, config, hidden, want)); got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
-				if took := time.Since(begin); took > 20*time.Second {
+				if took := time.Since(begin); took > time.Minute {
 					t.Errorf("took %v", took)
 				}
 			})
@@ -142,12 +142,15 @@ func TestLabChaos(t *testing.T) {
 	}
 }
 
-func (c chaosCase) send(t *testing.T, config *tls.Config, hidden string) string {
+func (c chaosCase) send(t *testing.T, config *tls.Config, hidden, want string) string {
 	at := netip.MustParseAddrPort(os.Getenv("LAB_CHAOS"))
 	if c.at != "" {
 		at = netip.AddrPortFrom(netip.MustParseAddr("127.0.0."+c.at), at.Port())
 	}
-	limit := 2 * time.Second
+	limit := 2 * time.Second // for what never comes
+	if strings.ContainsAny(want, "0123456789") && c.at != "46" {
+		limit = 20 * time.Second // a reply comes, late on a slow machine; at 46 a handshake hangs before it
+	}
 	pool := &smtp.Pool{Hello: "client.example.test", Timeouts: smtp.Timeouts{Connect: limit, Greeting: limit, Command: limit, Data: limit, Block: limit, Final: limit}}
 	defer pool.Close(t.Context())
 	pool.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
