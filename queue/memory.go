@@ -166,7 +166,7 @@ func readBody(b Body, room int64) ([]byte, error) {
 
 func newMessage(b *Batch, body []byte) *message {
 	msg := &message{Batch: *b, body: body, open: len(b.Items), size: int64(len(b.Common))}
-	msg.Body, msg.Now = nil, b.Now.Round(0)
+	msg.Body, msg.Now, msg.Keep = nil, b.Now.Round(0), max(b.Keep, 0)
 	msg.Common = append([]byte(nil), b.Common...)
 	items := make([]memItem, len(b.Items))
 	msg.items = make([]*memItem, len(b.Items))

@@ -161,7 +161,7 @@ type Batch struct {
 	// Common are bytes of the caller that all items share.
 	Common []byte
 	// Keep is how long the message is known after its end, so that it can be listed and its key
-	// guards against a second Put. Zero: until its last event is acknowledged.
+	// guards against a second Put. Zero or less: until its last event is acknowledged.
 	Keep time.Duration
 	// Body is opened once and closed before Put returns.
 	Body Body

@@ -48,6 +48,7 @@ func (m *model) Put(_ context.Context, b *queue.Batch) (queue.Stored, error) {
 	if msg.body, err = io.ReadAll(r); err != nil {
 		return queue.Stored{}, err
 	}
+	msg.Keep = max(b.Keep, 0)
 	m.seq++
 	msg.id = strconv.FormatUint(m.seq, 10)
 	for n, i := range b.Items {

@@ -241,4 +241,16 @@ var peopleRules = []rule{
 		equal(w, "forgotten items", w.update(queue.Forget, queue.Query{State: queue.Damaged}).Items, 1)
 		equal(w, "the number of items", len(w.list(queue.Query{})), 0)
 	}},
+	{30, "negative keep", "A negative Keep is zero: it makes no end older than it is.", func(w *world) {
+		b := w.batch("bob")
+		b.Keep = -time.Hour
+		w.put(b)
+		w.settle(w.claim(1), queue.Outcome{State: queue.Damaged})
+		w.drain()
+		damaged := queue.Query{State: queue.Damaged}
+		w.after(-time.Minute)
+		equal(w, "forgotten items, the clock set back", w.update(queue.Forget, damaged).Items, 0)
+		w.after(time.Minute)
+		equal(w, "forgotten items", w.update(queue.Forget, damaged).Items, 1)
+	}},
 }
