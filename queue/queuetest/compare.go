@@ -147,10 +147,13 @@ func (h *history) duration(most time.Duration) time.Duration {
 	return time.Duration(h.random.Int64N(int64(most/time.Second))) * time.Second
 }
 
-// pass lets time pass, seldom backwards.
+// pass lets time pass, seldom backwards. Once in a long while the clock jumps by up to a week.
 func (h *history) pass() {
 	d := h.duration(10 * time.Minute)
-	if h.random.IntN(20) == 0 {
+	if h.random.IntN(40) == 0 {
+		d = h.duration(7 * 24 * time.Hour)
+	}
+	if h.random.IntN(15) == 0 {
 		d = -d
 	}
 	h.now = h.now.Add(d)
