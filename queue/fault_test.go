@@ -249,3 +249,39 @@ func TestRunnerGivenBack(t *testing.T) {
 		}
 	})
 }
+
+// lingering is a store whose answer comes late when items are given back.
+type lingering struct{ queue.Store }
+
+func (l lingering) Settle(ctx context.Context, s queue.Settlement) ([]queue.ID, error) {
+	lost, err := l.Store.Settle(ctx, s)
+	if s.Outcomes[0].Untried {
+		nap(time.Second)
+	}
+	return lost, err
+}
+
+// A claim may give only what deliveries that are about to end have in hand. The places it was for are still free then, and others
+// in the lane get them at once.
+func TestRunnerClaimsBesideGivenBack(t *testing.T) {
+	var backs atomic.Int32
+	opened(t, handle(func(_ context.Context, i queue.Item) queue.Result {
+		switch {
+		case i.To == "back@a" && backs.Add(1) <= 2:
+			nap(100 * time.Millisecond)
+			return queue.Result{Untried: true}
+		case i.To == "long@a":
+			nap(200 * time.Millisecond) // until then the lane is full
+		}
+		return queue.Result{State: queue.Delivered}
+	}), func(o *office) {
+		o.Store, o.LaneInitial = lingering{o.Store}, 4
+		for _, to := range []string{"back@a", "back@a", "long@a", "long@a"} {
+			o.put(queue.Batch{}, to)
+		}
+		o.put(queue.Batch{Priority: queue.Bulk}, "behind@a")
+		o.start()
+		wait(5 * time.Second)
+		o.equal("items left", o.left(), 0)
+	})
+}

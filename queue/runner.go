@@ -68,6 +68,7 @@ type run struct {
 	outbox  chan struct{} // something may be in it
 	hungry  bool          // a claim may give something
 	full    bool          // the last claim had Max groups
+	spare   bool          // a claim gave groups that are in hand: it has left places free
 	next    time.Time     // when the Store has something else to give; zero: it does not know
 	earlier <-chan struct{}
 	polled  time.Time
@@ -166,6 +167,7 @@ func (x *run) claim(now time.Time) error {
 		x.next, x.earlier = at, earlier
 	}
 	x.claims++
+	x.spare = false
 	order := urgentFirst
 	switch {
 	case x.claims%32 == 0:
@@ -184,7 +186,7 @@ func (x *run) claim(now time.Time) error {
 			return err
 		}
 		if x.full = n == r.Max; !x.full {
-			x.hungry = false
+			x.hungry = x.spare
 			return nil
 		}
 		known = free - n
@@ -198,7 +200,7 @@ func (x *run) claim(now time.Time) error {
 			return err
 		}
 		if n < r.Max {
-			x.hungry, x.full = false, true
+			x.hungry, x.full = x.spare, true
 		}
 	}
 	return nil
@@ -237,6 +239,7 @@ func (x *run) begin(items []Item, token string, now time.Time) {
 		d.items = append(d.items, i)
 	}
 	if len(d.items) == 0 {
+		x.spare = true
 		return
 	}
 	x.active++
