@@ -19,7 +19,7 @@ type schedule struct {
 	expiry  timeline
 	classes [3]ring[*tenant]
 	tenants map[tenantKey]*tenant
-	groups  map[groupKey]*group
+	groups  map[groupKey]*group // of messages that share; in a large backlog even to look would be felt
 }
 
 type tenantKey struct {
@@ -45,6 +45,9 @@ type groupKey struct {
 	msg  *message
 	lane string
 }
+
+// shares says whether items of the message can meet in a group.
+func (m *message) shares() bool { return len(m.items) > 1 }
 
 // group are the due items of one message and lane.
 type group struct {
@@ -123,14 +126,19 @@ func (s *schedule) advance(now time.Time) {
 // enter puts a due item into the rings.
 func (s *schedule) enter(i *memItem) {
 	key := groupKey{i.msg, i.Lane}
-	g := s.groups[key]
+	var g *group
+	if i.msg.shares() {
+		g = s.groups[key]
+	}
 	if g == nil {
 		g = &group{key: key, at: -1, since: i.ready, lane: s.lane(i)}
 		g.items = &heap[*memItem]{
 			less:  func(a, b *memItem) bool { return a.ID.N < b.ID.N },
 			place: func(i *memItem, at int) { i.inGroup = at },
 		}
-		s.groups[key] = g
+		if i.msg.shares() {
+			s.groups[key] = g
+		}
 		g.lane.groups.push(g)
 	}
 	i.group = g
@@ -174,7 +182,9 @@ func (s *schedule) tidy(g *group) {
 		g.lane.groups.fix(g.at)
 		return
 	}
-	delete(s.groups, g.key)
+	if g.key.msg.shares() {
+		delete(s.groups, g.key)
+	}
 	l := g.lane
 	l.groups.remove(g.at)
 	if l.groups.len() > 0 {
