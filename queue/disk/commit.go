@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/postrider/postrider/queue"
 )
@@ -19,13 +18,19 @@ type call struct {
 	over bool // guarded by log.mu
 }
 
-// unusedCalls are used again, but those that were forsaken.
-var unusedCalls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+// newCall is a call, perhaps one that was used before. Those that were forsaken are not used again. A store shares none with
+// another, or their channels would tie programs together that run in different bubbles of synctest.
+func (s *Store) newCall() *call {
+	if c, ok := s.calls.Get().(*call); ok {
+		return c
+	}
+	return &call{done: make(chan struct{}, 1)}
+}
 
 // do makes a change under mu, in its turn. The change says whether its caller must not hear of it before all that was appended
 // until then is durable. If ctx ends first the change is made, or will never be.
 func (s *Store) do(ctx context.Context, change func() (durable bool, err error)) error {
-	c := unusedCalls.Get().(*call)
+	c := s.newCall()
 	c.do = change
 	if err := s.log.submit(c); err != nil {
 		return err
@@ -35,7 +40,7 @@ func (s *Store) do(ctx context.Context, change func() (durable bool, err error))
 		s.log.arrive()
 		err := c.err
 		*c = call{done: c.done}
-		unusedCalls.Put(c)
+		s.calls.Put(c)
 		return err
 	case <-ctx.Done():
 	}

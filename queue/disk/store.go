@@ -37,6 +37,7 @@ type Store struct {
 
 	behind   atomic.Bool // the index is too far
 	unusable atomic.Bool // closed or broken
+	calls    sync.Pool   // of *call
 
 	mu      sync.Mutex
 	closed  bool
