@@ -148,6 +148,7 @@ func (s *Store) snapshot(clean bool, at *place) *snapshot {
 // pass writes a snapshot into the index, once what it says is durable in the log.
 func (s *Store) pass(snap *snapshot) error {
 	if err := s.log.hurry(context.Background(), s.log.last()); err != nil {
+		s.goOn()
 		return err
 	}
 	slices.SortFunc(snap.changed, func(a, b changed) int { return cmp.Compare(a.seq, b.seq) })
@@ -164,7 +165,7 @@ func (s *Store) pass(snap *snapshot) error {
 		return err
 	}
 	s.stuck, s.saved = nil, s.saving
-	defer func() { s.behind.Store(len(s.messages) > tooFarBehind) }()
+	defer func() { s.behind.Store(len(s.messages) > s.tooFar) }()
 	s.passedTo, s.savedLive = snap.position.segment, snap.position.live
 	s.clean(snap)
 	return nil

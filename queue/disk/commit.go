@@ -80,7 +80,7 @@ func (s *Store) make(calls []*call) []*call {
 			over = append(over, c)
 		}
 	}
-	s.behind.Store(len(s.messages) > tooFarBehind)
+	s.behind.Store(len(s.messages) > s.tooFar)
 	s.mu.Unlock()
 	s.log.finish(over)
 	return waiting
@@ -210,6 +210,13 @@ func (l *log) fail(err error) error {
 	if l.err == nil {
 		l.err = fmt.Errorf("disk: the log failed, close the store and open it again: %w", err)
 	}
+	return l.err
+}
+
+// failed says why the log is dead; nil: it lives.
+func (l *log) failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.err
 }
 

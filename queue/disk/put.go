@@ -42,11 +42,11 @@ func (s *Store) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
 	if err != nil {
 		return queue.Stored{}, err
 	}
-	c, err := contentOf(m, b.Body)
-	if err != nil {
+	if err := s.keepPace(ctx); err != nil {
 		return queue.Stored{}, err
 	}
-	if err := s.keepPace(); err != nil {
+	c, err := contentOf(m, b.Body)
+	if err != nil {
 		return queue.Stored{}, err
 	}
 	var stored queue.Stored
@@ -60,20 +60,35 @@ func (s *Store) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
 	return stored, nil
 }
 
-// keepPace waits while the index is too far behind: memory must not grow with the backlog.
-func (s *Store) keepPace() error {
+// keepPace waits while the index is too far behind: memory must not grow with the backlog. Who waits has not read the body yet.
+func (s *Store) keepPace(ctx context.Context) error {
 	if !s.behind.Load() {
 		return nil
 	}
+	stop := context.AfterFunc(ctx, s.goOn)
+	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.messages) > tooFarBehind && s.stuck == nil && !s.closed && s.broken == nil {
+	for len(s.messages) > s.tooFar && s.stuck == nil {
+		if err := s.usable(ctx); err != nil {
+			return err
+		}
+		if err := s.log.failed(); err != nil {
+			return err // no checkpoint passes any more
+		}
 		s.passed.Wait()
 	}
-	if s.stuck != nil && len(s.messages) > tooFarBehind {
+	if s.stuck != nil && len(s.messages) > s.tooFar {
 		return fmt.Errorf("%w: %w", queue.ErrFull, s.stuck)
 	}
 	return nil
+}
+
+// goOn lets those who wait in keepPace look again.
+func (s *Store) goOn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passed.Broadcast()
 }
 
 // store stores a message, unless its key is known.

@@ -174,7 +174,7 @@ func (s *Store) replaySegment(seg *segment, off, limit int64) (int64, error) {
 			}
 			gap = gap && h.kind != putRecord
 			off += h.size()
-			if len(s.messages) > tooFarBehind {
+			if len(s.messages) > s.tooFar {
 				if err := s.passReplayed(place{segment: seg.number, off: off}); err != nil {
 					return 0, err
 				}

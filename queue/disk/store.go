@@ -57,6 +57,7 @@ type Store struct {
 	window   int
 	outbox   int64 // until then the oldest events are in somebody's hands
 	next     waiters
+	tooFar   int // tooFarBehind, but in tests
 
 	indexed, eventsIndexed uint64           // what the index may know is not after these
 	saving, saved          uint64           // what changes with every change: of the last checkpoint begun, and made
