@@ -58,11 +58,20 @@ func (s *Store) touch(m *message) {
 	}
 }
 
-// reindex must be called after a message was changed. It wakes those who wait for what has come up.
-func (s *Store) reindex(m *message) { s.arrange(m, s.next.ready) }
+// wake must be called for an item that was put, or changed other than by a claim: it wakes those who wait for something to come up.
+func (s *Store) wake(i *item) {
+	t, ok := i.ready()
+	if !ok {
+		return
+	}
+	s.next.ready(t)
+	if i.expires != never {
+		s.next.ready(i.expires)
+	}
+}
 
-// arrange is reindex with another to be told of the new times.
-func (s *Store) arrange(m *message, tell func(at int64)) {
+// reindex must be called after a message was changed.
+func (s *Store) reindex(m *message) {
 	s.scratch = m.standing(s.scratch)
 	if s.scratch.equal(&m.stands) {
 		return
@@ -83,7 +92,6 @@ func (s *Store) arrange(m *message, tell func(at int64)) {
 		}
 		if t != never {
 			l.window.put(spot{0, t, m.seq}, struct{}{})
-			tell(t)
 		}
 		s.rehead(l)
 	}
@@ -95,7 +103,6 @@ func (s *Store) arrange(m *message, tell func(at int64)) {
 	}
 	for _, at := range m.stands.times {
 		s.times.put(at, m)
-		tell(at.t)
 	}
 }
 

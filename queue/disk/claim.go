@@ -23,7 +23,10 @@ type claim struct {
 	group int
 	n     int // groups
 	items []queue.Item
-	done  changes
+	done  changes // not written yet
+
+	durable bool  // something was written
+	err     error // why there is no room for more
 }
 
 // Claim gives out due items.
@@ -67,9 +70,6 @@ func (s *Store) claim(ctx context.Context, r *queue.ClaimRequest) (l queue.Lease
 	if s.broken != nil || s.sched.idle() {
 		return l, false, s.broken
 	}
-	if err := s.log.ensure(s.log.length/2, true); err != nil {
-		return l, false, err
-	}
 	c := &claim{ClaimRequest: r, s: s, now: micros(r.Now), taken: map[string]int{}, group: r.Group}
 	if c.group <= 0 {
 		c.group = 100
@@ -86,16 +86,35 @@ func (s *Store) claim(ctx context.Context, r *queue.ClaimRequest) (l queue.Lease
 			c.class(&s.sched.classes[p-queue.Bulk])
 		}
 	}
-	if s.broken == nil && c.done.n > 0 {
-		durable, err = true, s.write(setRecord, c.done.event, c.done.encode(s.token))
+	c.write()
+	switch {
+	case s.broken != nil:
+		return l, false, s.broken
+	case len(c.items) > 0:
+		return queue.Lease{Token: c.token, Items: c.items}, c.durable, nil
 	}
-	if err == nil {
-		err = s.broken
+	return l, c.durable, c.err
+}
+
+// room makes sure that there is room for changes of so many bytes. A large claim is written in parts, each much smaller
+// than a segment. It may not use the last half of a segment of the reserve: what runs must be settled when the disk is full.
+func (c *claim) room(size int64) bool {
+	l := c.s.log
+	if int64(len(c.done.w))+size > l.length/4 {
+		c.write()
 	}
-	if len(c.items) == 0 {
-		return l, durable, err
+	c.err = l.ensure(max(l.length/2, int64(len(c.done.w))+size), true)
+	return c.err == nil
+}
+
+// write writes what is done until now.
+func (c *claim) write() {
+	if c.done.n == 0 || c.s.broken != nil {
+		return
 	}
-	return queue.Lease{Token: c.token, Items: c.items}, durable, err
+	c.s.write(setRecord, c.done.event, c.done.encode(c.s.token)) // an error breaks the store
+	c.durable = true
+	c.done = changes{now: c.now, event: c.s.eventSeq}
 }
 
 func (sc *schedule) idle() bool {
@@ -105,7 +124,7 @@ func (sc *schedule) idle() bool {
 // class takes groups of one priority, by the rules 9 to 12.
 func (c *claim) class(class *ring[*tenant]) {
 	var touched []*tenant
-	for c.n < c.Max && !class.exhausted() && c.s.broken == nil && len(c.done.w) < int(c.s.log.length/4) {
+	for c.n < c.Max && !class.exhausted() && c.s.broken == nil && c.err == nil {
 		t := class.front()
 		l := c.free(t)
 		if t.lanes.parked.Len() > 0 {
@@ -153,8 +172,19 @@ func (c *claim) take(l *lane) bool {
 		s.rehead(l)
 		return false
 	}
-	s.touch(m)
 	err := s.meta(m)
+	if errors.Is(err, queue.ErrDamaged) {
+		if c.room(m.room()) {
+			s.setAside(m, &c.done)
+			l.window.remove(at) // where it still is if the index was wrong
+			s.rehead(l)
+		}
+		return false
+	}
+	if err != nil {
+		s.fail(err)
+		return false
+	}
 	var due []int
 	for n := range m.items {
 		if t, ok := m.items[n].ready(); ok && t <= c.now && m.lanes[m.items[n].lane] == l.name.lane {
@@ -162,17 +192,17 @@ func (c *claim) take(l *lane) bool {
 		}
 	}
 	sort.Ints(due)
-	if err != nil {
-		if errors.Is(err, queue.ErrDamaged) {
-			s.setAside(m, &c.done)
-		} else {
-			s.fail(err)
-		}
-		return false
-	}
 	if len(due) > c.group {
 		due = due[:c.group]
 	}
+	size := roomOfChanges
+	for _, n := range due {
+		size += m.items[n].room()
+	}
+	if !c.room(size) {
+		return false
+	}
+	s.touch(m)
 	for _, n := range due {
 		to := m.items[n]
 		to.state, to.token = leased, s.token
@@ -190,7 +220,7 @@ func (c *claim) take(l *lane) bool {
 		l.window.remove(at)
 		s.rehead(l)
 	}
-	s.arrange(m, func(int64) {}) // who claims knows how long: nobody is woken
+	s.reindex(m) // who claims knows how long: nobody is woken
 	return len(due) > 0
 }
 

@@ -80,7 +80,7 @@ func (s *Store) move(h head, from place) error {
 		}
 	}
 	if errors.Is(err, queue.ErrDamaged) && m.open > 0 {
-		if err := s.log.ensure(from.size(), true); err != nil {
+		if err := s.log.ensure(m.room(), true); err != nil {
 			return err
 		}
 		c := changes{now: m.latest(), event: s.eventSeq}

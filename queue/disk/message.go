@@ -236,6 +236,21 @@ func (m *message) live() int64 {
 	return m.at.size()
 }
 
+// roomOfChanges is the room of a setRecord without its changes.
+const roomOfChanges = int64(headSize + 64)
+
+// room is what a change of the item needs in a setRecord, with the note that it has.
+func (i *item) room() int64 { return 80 + int64(len(i.note)) }
+
+// room is what a setRecord needs that changes all items.
+func (m *message) room() int64 {
+	size := roomOfChanges
+	for n := range m.items {
+		size += m.items[n].room()
+	}
+	return size
+}
+
 // show is an item for the caller. Without its meta it has what is known.
 func (s *Store) show(m *message, n int) queue.Item {
 	i := &m.items[n]

@@ -216,7 +216,7 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 		}
 	}
 	var found []*message
-	room := int64(headSize + 64)
+	room := roomOfChanges
 	for _, seq := range seqs {
 		m := s.load(seq)
 		if m == nil {
@@ -294,6 +294,7 @@ func (s *Store) changeOne(m *message, n int, c *queue.Change, ch *changes, done 
 	}
 	ch.add(m, n, &to, tell)
 	s.change(m, n, to, tell, ch.now)
+	s.wake(&m.items[n])
 	return true
 }
 

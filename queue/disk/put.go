@@ -119,6 +119,7 @@ func (s *Store) put(m *message) {
 	s.add(m)
 	for n := range m.items {
 		s.event(m, n, m.meta.created)
+		s.wake(&m.items[n])
 	}
 }
 

@@ -15,7 +15,7 @@ func (s *Store) Settle(ctx context.Context, st queue.Settlement) (lost []queue.I
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
-	room := int64(headSize + 64)
+	room := roomOfChanges
 	for _, o := range st.Outcomes {
 		switch o.State {
 		case queue.Delivered, queue.Failed, queue.Expired, queue.Damaged, queue.Waiting, queue.Leased:
@@ -68,6 +68,7 @@ func (s *Store) settle(ctx context.Context, st *queue.Settlement, room int64) (l
 		to, tell := settled(m.items[o.ID.N], o, c.now)
 		c.add(m, o.ID.N, &to, tell)
 		s.change(m, o.ID.N, to, tell, c.now)
+		s.wake(&m.items[o.ID.N])
 		touched[m] = true
 	}
 	for m := range touched {

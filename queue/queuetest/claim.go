@@ -197,6 +197,13 @@ var claimRules = []rule{
 		wake("a retry", func() { w.settle(l, queue.Outcome{State: queue.Waiting, Due: w.now}) })
 		w.update(queue.Hold, queue.Query{Message: id})
 		wake("a Requeue", func() { w.update(queue.Requeue, queue.Query{Message: id}) })
+		// One item comes up where another of its message stands already, and leaves a time that a third still has.
+		b := w.batch("first", "second", "third")
+		b.Items[1].Due, b.Items[2].Due = w.now.Add(time.Hour), w.now.Add(time.Hour)
+		id = w.put(b)
+		wake("a Requeue beside others", func() { w.update(queue.Requeue, queue.Query{Message: id, To: "second"}) })
+		w.update(queue.Hold, queue.Query{Message: id})
+		wake("the end of a hold", func() { w.update(queue.Requeue, queue.Query{Message: id}) })
 	}},
 }
 
