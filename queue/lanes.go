@@ -163,6 +163,15 @@ func (ls *lanes) wake(now time.Time) bool {
 	return true
 }
 
+// setBack shortens the rests that no lane is given.
+func (ls *lanes) setBack(now time.Time) {
+	for _, l := range ls.all {
+		if longest := now.Add(longRest); l.rests.After(longest) {
+			l.rests, ls.rests = longest, now // wake finds the earliest
+		}
+	}
+}
+
 // answering are the limits of the lanes that are known to answer.
 func (ls *lanes) answering() map[string]int {
 	m := make(map[string]int)

@@ -72,6 +72,7 @@ type run struct {
 	next    time.Time     // when the Store has something else to give; zero: it does not know
 	earlier <-chan struct{}
 	polled  time.Time
+	seen    time.Time // the last look at the clock
 	expired time.Time // the last Expire
 	forgot  time.Time // the last Forget
 	woken   bool      // something may have expired
@@ -115,6 +116,7 @@ func (r *Runner) Run(ctx context.Context) error {
 func (x *run) loop() error {
 	for x.stop.Err() == nil {
 		now := wall()
+		x.look(now)
 		x.hungry = x.lanes.wake(now) || x.hungry
 		if !x.next.IsZero() && !now.Before(x.next) {
 			x.hungry, x.woken, x.next, x.earlier = true, true, time.Time{}, nil
@@ -130,6 +132,16 @@ func (x *run) loop() error {
 		x.wait(now)
 	}
 	return nil
+}
+
+// look notes the time. If the clock was set back, what was known of the time to come is wrong: the next poll and the ends of
+// rests would be as far away as the clock was set.
+func (x *run) look(now time.Time) {
+	if now.Before(x.seen) {
+		x.hungry, x.woken, x.next, x.earlier, x.polled = true, true, time.Time{}, nil, now
+		x.lanes.setBack(now)
+	}
+	x.seen = now
 }
 
 // wall is the time of the wall clock: the Store knows no other, and a monotonic one stops when the machine sleeps.
