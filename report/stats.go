@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/postrider/postrider"
 )
@@ -129,10 +130,10 @@ func (s *Stats) WriteTo(w io.Writer) (int64, error) {
 	return counter.n, err
 }
 
-// printable keeps a name from steering a terminal or breaking the table.
+// printable keeps a name from steering a terminal or breaking the table, with what turns the direction of writing, too.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+		if !unicode.IsPrint(r) {
 			return '?'
 		}
 		return r

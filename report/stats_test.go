@@ -73,10 +73,10 @@ func TestStatsBounded(t *testing.T) {
 // Hostile names do not steer the terminal.
 func TestStatsTableIsHarmless(t *testing.T) {
 	var s report.Stats
-	s.Record(t.Context(), postrider.Event{Type: postrider.EventDelivered, Time: day, Recipient: "a@x\x1b[2J\n.test", Tenant: "t\tu\r", Status: "x"})
+	s.Record(t.Context(), postrider.Event{Type: postrider.EventDelivered, Time: day, Recipient: "a@x\x1b[2J\n.test", Tenant: "t\tu\r\u202e\u2028", Status: "x"})
 	var b strings.Builder
 	n, err := s.WriteTo(&b)
-	if err != nil || n != int64(b.Len()) || strings.Count(b.String(), "\n") != 2 || strings.ContainsAny(b.String(), "\x1b\r\t") {
+	if err != nil || n != int64(b.Len()) || strings.Count(b.String(), "\n") != 2 || strings.ContainsAny(b.String(), "\x1b\r\t\u202e\u2028") {
 		t.Errorf("%q, %d, %v", b.String(), n, err)
 	}
 }
