@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/queue"
@@ -29,7 +30,11 @@ func (c *Client) Run(ctx context.Context) error {
 		r.Log = c.Log
 	}
 	if d, ok := c.transport().(*Direct); ok {
-		go d.Upkeep(context.WithValue(ctx, noticeKey{}, c))
+		ctx, cancel := context.WithCancel(context.WithValue(ctx, noticeKey{}, c))
+		var upkeep sync.WaitGroup
+		upkeep.Go(func() { d.Upkeep(ctx) })
+		defer upkeep.Wait() // nothing goes on when Run has returned, be it for a closed Queue
+		defer cancel()
 	}
 	return r.Run(ctx)
 }

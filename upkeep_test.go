@@ -49,3 +49,19 @@ func TestUpkeep(t *testing.T) {
 		}
 	})
 }
+
+// Nothing goes on when Run has returned because its queue was closed.
+func TestUpkeepEndsWithRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var policy refreshing
+		client := &postrider.Client{Transport: &postrider.Direct{Router: &mx.Router{Policies: []mx.Policy{&policy}}}, Queue: &queue.Memory{}}
+		time.AfterFunc(time.Minute, func() { client.Queue.Close() })
+		if err := client.Run(t.Context()); !errors.Is(err, queue.ErrClosed) {
+			t.Errorf("Run: %v", err)
+		}
+		time.Sleep(3 * time.Hour)
+		if n := policy.n.Load(); n != 1 {
+			t.Errorf("%d refreshes, want only the one at the start", n)
+		}
+	})
+}
