@@ -81,7 +81,7 @@ func (s *Store) keepPace(ctx context.Context) error {
 	if s.stuck != nil && len(s.messages) > s.tooFar {
 		return fmt.Errorf("%w: %w", queue.ErrFull, s.stuck)
 	}
-	return nil
+	return s.usable(ctx) // Close makes room, too
 }
 
 // goOn lets those who wait in keepPace look again.
