@@ -64,6 +64,8 @@ var dialogues = []struct {
 	{"lmtp", []step{with(one("b final ok 250 2.0.0 b\nc rcpt permanent 550 5.1.1 no\nd final temporary 452 4.2.2 d is over quota\ne final unsure", "b", "c", "d", "e"),
 		func(s *smtp.Server) { s.LMTP = true })}},
 	{"nextflight", []step{one("b final ok 250 ok", "b"), together(one("b final ok 250 ok", "b"), from("a2@a.test", one("c final ok 250 ok", "c")))}},
+	{"nextrefused", []step{one("b final ok 250 ok", "b"), refusedThen("b final permanent 554 5.6.0 no such mail here"), refusedThen("b final permanent 554 5.6.0 no such mail here"),
+		pause(31 * time.Minute), refusedThen("b final ok 250 ok")}},
 	{"nested", []step{one("b final ok 250 ok", "b"), together(one("b final ok 250 ok", "b"), one("c final ok 250 ok", "c")), together(one("no rcpt permanent 550 5.1.1 no", "no"), one("c final ok 250 2.0.0 taken", "c"),
 		from("other@a.test", one("d final ok 250 2.0.0 taken", "d")), one("e rcpt permanent 550 5.1.1 no", "e"), one("f final ok 250 2.0.0 taken", "f"))}},
 }
@@ -103,6 +105,10 @@ func asking(s step) step {
 func with(s step, server func(*smtp.Server)) step {
 	s.server = server
 	return s
+}
+
+func refusedThen(want string) step {
+	return together(one(want, "b"), from("a2@a.test", one("c final ok 250 ok", "c")))
 }
 
 func together(steps ...step) step { return step{together: steps} }

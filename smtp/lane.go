@@ -29,6 +29,7 @@ type lane struct {
 	lockstepUntil   time.Time
 	aloneUntil      time.Time // one transaction at a time
 	noChunkingUntil time.Time
+	resetUntil      time.Time // RSET behind a body that is not answered
 	noDialUntil     time.Time // a further connection was refused while others stand
 	users           int       // callers of Deliver
 }

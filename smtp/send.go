@@ -59,15 +59,23 @@ func (s *session) begin(t *transaction) error {
 	return s.command(t, "RSET")
 }
 
-// mustReset says whether the transaction before this one leaves something on the server that must go first, or
-// might. On a connection where mails come one after another that is a failed one only (RFC 5321 s. 4.1.1.5). One that
-// is not answered yet may turn out to have failed, and what follows it is on the way by then: from a server
-// that keeps it open, recipients and all, they would get this message, too, for its MAIL is refused as nested and
-// its RCPT and BDAT are not. So RSET goes behind each that is not answered, whatever becomes of it. After a failed
-// BDAT RFC 3030 s. 2 leaves open what the server keeps; the dot (RFC 5321 s. 4.1.1.4) and a MAIL that is accepted
-// (s. 4.1.1.2) must clear all, but a private message is not staked on that. RSET may stand anywhere in a
-// flight (RFC 2920 s. 3.1), so it costs 6 octets and no round trip.
-func (s *session) mustReset() bool { return s.next > 0 || s.dirty }
+// mustReset says whether the transaction before this one leaves something on the server that must go first. RSET
+// belongs behind a failed transaction only. One that is not answered yet may turn out to be one, and what follows
+// it is on the way by then:
+//
+//   - by DATA the next head follows a body whose recipients are accepted, which ends with its dot
+//     (RFC 5321 s. 4.1.1.4), and the next body waits for its fate. Where that is bad and the server is
+//     not to be trusted, no body follows: see dataReply. Then RSET goes here, too, for a while.
+//   - by BDAT the next body is on the way as well. Servers may keep what failed (RFC 3030 s. 2), and Exim (4.96) does when it
+//     accepted no recipient: the next mail would go out under the sender of this one. RSET may stand
+//     anywhere in a flight (RFC 2920 s. 3.1) and costs no round trip.
+func (s *session) mustReset() bool {
+	if s.next == 0 {
+		return s.dirty
+	}
+	before := s.queue[s.next-1]
+	return s.chunking || !before.data || before.accepted == 0 || time.Now().Before(s.lane.resetUntil)
+}
 
 // command appends a command of a transaction.
 func (s *session) command(t *transaction, line string) error {

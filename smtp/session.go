@@ -216,7 +216,7 @@ func (s *session) goneAway(t *transaction) error {
 		p := t.phase()
 		if p == PhaseMail && s.carried > 0 {
 			// It had its fill, or was idle for too long.
-			t.again, t.cause = true, &ReplyError{Phase: p, Reply: s.replies.reply(mostText), Host: s.host}
+			t.retry(&ReplyError{Phase: p, Reply: s.replies.reply(mostText), Host: s.host})
 		} else {
 			reply, err := t.refusal(p, s.replies)
 			t.decideAll(p, reply, err)
@@ -230,6 +230,10 @@ func (s *session) finish(t *transaction) {
 	s.drop(t)
 	s.dirty = t.failed || t.mailErr != nil || t.accepted == 0
 	s.carried++
+	if s.dirty && len(s.queue) > 0 && s.queue[0].begun && !s.queue[0].reset {
+		s.queue[0].astray = true
+		s.lane.resetUntil = time.Now().Add(remembered)
+	}
 	if !s.dirty {
 		s.lane.proven = true
 		s.lane.shared = s.lane.shared || len(s.queue) > 0 && s.queue[0].begun

@@ -81,6 +81,7 @@ type transaction struct {
 	mailErr     error // MAIL was refused
 	resetFailed bool
 	nested      bool // MAIL was refused because the server would not leave the last transaction
+	astray      bool // MAIL went, without RSET, behind a transaction that failed after that
 	fates       []fate
 	accepted    int
 	finals      int // final replies received
@@ -189,6 +190,14 @@ func (t *transaction) decideAll(p Phase, reply Reply, err error) {
 	}
 }
 
+// retry has the transaction tried again on another session, unless its caller has gone: the cause lies
+// with the connection.
+func (t *transaction) retry(cause error) {
+	if !t.detached {
+		t.again, t.cause = true, cause
+	}
+}
+
 // decideAccepted gives those their result whose RCPT was accepted.
 func (t *transaction) decideAccepted(p Phase, reply Reply, err error) {
 	for i := range t.to {
@@ -246,11 +255,10 @@ func (t *transaction) mailReply(r *replyReader) error {
 	}
 	reply, err := t.refusal(PhaseMail, r)
 	t.mailErr = err
-	if t.resetFailed && r.code == 503 {
+	if (t.resetFailed || t.astray) && r.code == 503 {
 		// "Nested MAIL", for the server would not leave the last transaction. This mail can do nothing for it.
-		t.cause = err
 		if !t.sent() {
-			t.again = true
+			t.retry(err)
 			return errMishandled
 		}
 		t.nested = true
@@ -286,6 +294,11 @@ func (t *transaction) dataReply(r *replyReader) error {
 			// Whose mail would this be? A message must not end here.
 			return errUnexpected
 		}
+		if t.astray {
+			// The last mail was refused at its end, and nothing shows that its recipients would not get this one.
+			t.retry(nil)
+			return errMishandled
+		}
 		return nil
 	}
 	if r.class() < 4 {
@@ -306,7 +319,8 @@ func (t *transaction) finalReply(r *replyReader) error {
 		return errUnexpected
 	}
 	if t.nested {
-		t.failed, t.again = true, true
+		t.failed = true
+		t.retry(t.mailErr)
 		return nil
 	}
 	if t.accepted == 0 || t.mailErr != nil {
@@ -371,7 +385,7 @@ func (t *transaction) lost(err error, gone bool) {
 		t.decideAll(lost.Phase, Reply{}, lost)
 	case !t.begun, t.start >= s.sent, gone, s.learn(t), t.answered == 0 && s.carried > 0:
 		// Nothing of it was seen, or it met a connection that had been closed while it was idle.
-		t.again, t.cause = true, lost
+		t.retry(lost)
 	default:
 		t.decideAll(lost.Phase, Reply{}, lost)
 	}

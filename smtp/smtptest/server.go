@@ -30,7 +30,7 @@ type Server struct {
 	MaxSize int64
 
 	// Sticky leaves a transaction open whose message by BDAT was refused, without its recipients, until
-	// RSET: MAIL is answered with 503. RFC 3030 s. 2 lets servers do so, and Postfix does when it
+	// RSET: MAIL is answered with 503. RFC 3030 s. 2 lets servers do so, and Exim (4.96) does when it
 	// accepted no recipient.
 	Sticky bool
 
