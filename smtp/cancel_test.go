@@ -362,3 +362,54 @@ func TestTimeouts(t *testing.T) {
 		}
 	}
 }
+
+// TestCancelGoneAway has a caller go at the moment in which the server says, of his mail, that it closes the
+// connection: what another makes of that is no longer his.
+func TestCancelGoneAway(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			closing := make(chan struct{})
+			var mails atomic.Int32
+			pool := hostile(func(c net.Conn, r *bufio.Reader) {
+				for line, err := r.ReadString('\n'); err == nil; line, err = r.ReadString('\n') {
+					if strings.HasPrefix(line, "MAIL") && mails.Add(1) == 2 {
+						go io.Copy(io.Discard, r)
+						<-closing
+						io.WriteString(c, "421 4.3.2 closing\r\n")
+						return
+					}
+					if strings.HasPrefix(line, "BDAT") {
+						r.Discard(len(short))
+					}
+					io.WriteString(c, "250 ok\r\n")
+				}
+			})
+			pool.MaxConns = 1
+			deliver := func(ctx context.Context) smtp.Result {
+				return pool.Deliver(ctx, clear, envelope("a@a.test", short, "b@b.test"))[0]
+			}
+			if r := deliver(t.Context()); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var wait sync.WaitGroup
+			wait.Go(func() {
+				// Should the 421 come first, he may be on another connection before he goes, and even be done.
+				if r := deliver(ctx); r.Err != nil && !errors.Is(r.Err, context.Canceled) {
+					t.Errorf("the caller who went: %v", r.Err)
+				}
+			})
+			synctest.Wait()
+			wait.Go(func() {
+				if r := deliver(t.Context()); r.Err != nil {
+					t.Errorf("the other: %v", r.Err)
+				}
+			})
+			synctest.Wait()
+			go close(closing)
+			cancel()
+			wait.Wait()
+			pool.Close(t.Context())
+		})
+	}
+}
