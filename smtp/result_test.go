@@ -87,3 +87,37 @@ func TestRset(t *testing.T) {
 		}
 	}
 }
+
+// TestNoRset: no transaction that succeeds is followed by RSET, one after the other or many at once. Only BDAT behind
+// BDAT that is not answered yet has it within the flight, where Exim needs it (see mustReset).
+func TestNoRset(t *testing.T) {
+	for name, test := range map[string]struct {
+		extensions []string
+		inFlight   int
+		most       int // RSET among 40 mails at once
+	}{
+		"chunking": {nil, 0, 39}, "chunking, one at a time": {nil, 1, 0}, "pipelining": {[]string{"PIPELINING"}, 0, 0},
+		"lockstep": {[]string{}, 0, 0}, "lockstep, chunking": {[]string{"CHUNKING"}, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, &smtptest.Server{Extensions: test.extensions, Record: true})
+				w.to.Security, w.pool.MaxConns, w.pool.InFlight = smtp.Plaintext, 1, test.inFlight
+				for range 5 {
+					w.deliverMany(t, 1)
+				}
+				if dialogue := w.Transcript(); strings.Contains(dialogue, "RSET") {
+					t.Errorf("one after the other:\n%s", dialogue)
+				}
+				w.deliverMany(t, 40)
+				w.close(t)
+				smtptest.Expect(t, w.Server, 45)
+				if n := strings.Count(w.Transcript(), "C: RSET"); n > test.most {
+					t.Errorf("many at once: %d times, want at most %d", n, test.most)
+				} else {
+					t.Logf("%d times", n)
+				}
+			})
+		})
+	}
+}
