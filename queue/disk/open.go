@@ -91,6 +91,7 @@ func (c Config) recover(files folder, spool uint64, path string) (*Store, error)
 		nudged: make(chan struct{}, 1), quit: make(chan struct{}), over: make(chan struct{}),
 		sched: schedule{lanes: map[laneName]*lane{}, tenants: map[tenantKey]*tenant{}, horizon: never}}
 	s.passed = sync.NewCond(&s.mu)
+	s.large = newAllowance(cmp.Or(c.large, largeAtOnce))
 	s.log = newLog(files, spool, c.Segment)
 	err := s.log.find()
 	if err == nil {

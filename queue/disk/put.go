@@ -16,7 +16,8 @@ const (
 	longestName = 8 << 10 // of a tenant and a lane: they are keys of the index
 )
 
-// Put stores a message. Bodies of more than 1 GiB, and tenants and lanes of more than 8 KiB, are ErrInvalid.
+// Put stores a message. Bodies of more than 1 GiB, and tenants and lanes of more than 8 KiB, are ErrInvalid. Messages of more than
+// 1 MiB take turns: not more than 256 MiB of them are in memory at a time, so that one which is slow to read can delay others.
 func (s *Store) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
 	if err := s.begin(ctx); err != nil {
 		return queue.Stored{}, err
@@ -45,19 +46,25 @@ func (s *Store) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
 	if err := s.keepPace(ctx); err != nil {
 		return queue.Stored{}, err
 	}
-	c, err := contentOf(m, b.Body)
+	c, err := s.contentOf(ctx, m, b.Body)
 	if err != nil {
 		return queue.Stored{}, err
 	}
-	var stored queue.Stored
+	var done struct {
+		queue.Stored
+		taken bool // the content is the log's
+	}
 	err = s.do(ctx, func() (durable bool, err error) {
-		stored, err = s.store(ctx, b, m, c)
+		done.Stored, done.taken, err = s.store(ctx, b, m, c)
 		return true, err
 	})
+	if !done.taken {
+		c.release()
+	}
 	if err != nil {
 		return queue.Stored{}, err
 	}
-	return stored, nil
+	return done.Stored, nil
 }
 
 // keepPace waits while the index is too far behind: memory must not grow with the backlog. Who waits has not read the body yet.
@@ -91,27 +98,27 @@ func (s *Store) goOn() {
 	s.passed.Broadcast()
 }
 
-// store stores a message, unless its key is known.
-func (s *Store) store(ctx context.Context, b *queue.Batch, m *meta, c *content) (queue.Stored, error) {
+// store stores a message, unless its key is known, and says whether the log has taken the content.
+func (s *Store) store(ctx context.Context, b *queue.Batch, m *meta, c *content) (_ queue.Stored, taken bool, err error) {
 	if err := s.usable(ctx); err != nil {
-		return queue.Stored{}, err
+		return queue.Stored{}, false, err
 	}
 	if b.Key != "" {
 		if stored, known, err := s.known(b); known || err != nil {
-			return stored, err
+			return stored, false, err
 		}
 	}
 	if err := s.log.ensure(c.head.size(), false); err != nil {
-		return queue.Stored{}, err
+		return queue.Stored{}, false, err
 	}
 	seq := s.seq + 1
 	c.head.kind, c.head.seq, c.head.event = putRecord, seq, s.eventSeq
 	at, err := s.log.append(c, s.counters())
 	if err != nil {
-		return queue.Stored{}, err
+		return queue.Stored{}, false, err
 	}
 	s.put(newMessage(seq, at, m))
-	return queue.Stored{Message: s.id(seq)}, s.broken
+	return queue.Stored{Message: s.id(seq)}, true, s.broken
 }
 
 // put takes in a new message, with its events.

@@ -21,6 +21,7 @@ type Config struct {
 	Log *slog.Logger
 
 	files  folder        // nil: the real one
+	large  int64         // bytes of large records in memory. Zero: largeAtOnce
 	every  time.Duration // between checkpoints. Zero: checkpointEvery
 	window int           // entries of the schedule in memory. Zero: 65536
 	noSync bool          // of the index
@@ -34,6 +35,7 @@ type Store struct {
 	index  *index
 	prefix string
 	unlock func() error
+	large  *allowance
 
 	behind   atomic.Bool // the index is too far
 	unusable atomic.Bool // closed or broken
