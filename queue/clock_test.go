@@ -31,7 +31,7 @@ func TestRunnerClockSetBack(t *testing.T) {
 			}
 		}
 		x := &run{Runner: &Runner{Store: s, Handler: took}, stop: ctx, store: ctx, deliver: ctx, lanes: newLanes(0, 0), inHand: map[ID]*delivery{},
-			done: make(chan finished, 64), outbox: make(chan struct{}, 1), polled: ahead, next: ahead, seen: ahead, earlier: make(chan struct{})}
+			done: make(chan finished, 64), outbox: make(chan struct{}, 1), claiming: make(chan struct{}, 1), polled: ahead, next: ahead, seen: ahead, earlier: make(chan struct{})}
 		dead := x.lanes.get("dead")
 		dead.die(ahead)
 		x.lanes.publish(dead, ahead)

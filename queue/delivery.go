@@ -197,6 +197,9 @@ func (d *delivery) trySettle(ctx context.Context, outcomes []Outcome, final bool
 				d.settled(o.ID, token)
 			}
 		}
+		if len(gone) > 0 {
+			d.awaitClaim(ctx) // it may have been this worker who claimed them
+		}
 		for _, id := range gone {
 			if d.token(id) == token {
 				lost = append(lost, id)
@@ -208,6 +211,15 @@ func (d *delivery) trySettle(ctx context.Context, outcomes []Outcome, final bool
 		outcomes = later
 	}
 	return lost, nil
+}
+
+// awaitClaim waits until the claim that is under way, if one is, has told its tokens.
+func (d *delivery) awaitClaim(ctx context.Context) {
+	select {
+	case d.claiming <- struct{}{}:
+		<-d.claiming
+	case <-ctx.Done():
+	}
 }
 
 // keepLease extends the lease as long as the delivery takes; it cancels a delivery whose items are another's.

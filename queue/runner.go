@@ -60,23 +60,24 @@ type run struct {
 	deliver context.Context // for calls of the Handler: outlives stop by Grace
 	cancel  context.CancelFunc
 
-	lanes   *lanes
-	active  int // deliveries that run
-	claims  int
-	inHand  map[ID]*delivery
-	done    chan finished
-	outbox  chan struct{} // something may be in it
-	hungry  bool          // a claim may give something
-	full    bool          // the last claim had Max groups
-	spare   bool          // a claim gave groups that are in hand: it has left places free
-	next    time.Time     // when the Store has something else to give; zero: it does not know
-	earlier <-chan struct{}
-	polled  time.Time
-	seen    time.Time // the last look at the clock
-	expired time.Time // the last Expire
-	forgot  time.Time // the last Forget
-	woken   bool      // something may have expired
-	trouble pause
+	lanes    *lanes
+	active   int // deliveries that run
+	claims   int
+	inHand   map[ID]*delivery
+	done     chan finished
+	outbox   chan struct{} // something may be in it
+	claiming chan struct{} // full while a claim is under way whose items are not in hand yet
+	hungry   bool          // a claim may give something
+	full     bool          // the last claim had Max groups
+	spare    bool          // a claim gave groups that are in hand: it has left places free
+	next     time.Time     // when the Store has something else to give; zero: it does not know
+	earlier  <-chan struct{}
+	polled   time.Time
+	seen     time.Time // the last look at the clock
+	expired  time.Time // the last Expire
+	forgot   time.Time // the last Forget
+	woken    bool      // something may have expired
+	trouble  pause
 
 	unsettled atomic.Int64 // items whose fates could not be stored
 }
@@ -96,7 +97,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		return errors.New("queue: Runner needs a Store and a Handler")
 	}
 	x := &run{Runner: r, stop: ctx, lanes: newLanes(r.LaneInitial, r.LaneMax), hungry: true,
-		inHand: map[ID]*delivery{}, done: make(chan finished, 64), outbox: make(chan struct{}, 1)}
+		inHand: map[ID]*delivery{}, done: make(chan finished, 64), outbox: make(chan struct{}, 1), claiming: make(chan struct{}, 1)}
 	var end context.CancelFunc
 	x.store, end = context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -220,6 +221,8 @@ func (x *run) claim(now time.Time) error {
 
 // claimWith claims and starts the deliveries.
 func (x *run) claimWith(r ClaimRequest, now time.Time) (groups int, err error) {
+	x.claiming <- struct{}{}
+	defer func() { <-x.claiming }()
 	l, err := x.Store.Claim(x.store, r)
 	if err != nil {
 		x.next, x.earlier = time.Time{}, nil // it may have claimed all the same, and the leases will lapse
