@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -156,6 +157,12 @@ func fieldName(name []byte) bool {
 }
 
 func ascii(line []byte) bool {
+	for len(line) >= 8 {
+		if binary.LittleEndian.Uint64(line)&0x8080808080808080 != 0 {
+			return false
+		}
+		line = line[8:]
+	}
 	for _, c := range line {
 		if c >= 0x80 {
 			return false

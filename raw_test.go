@@ -107,3 +107,19 @@ func TestSendRawRefuses(t *testing.T) {
 		t.Errorf("null reverse-path: %v", err)
 	}
 }
+
+// An octet above 127 is seen wherever it stands in a line.
+func TestSendRawSeesEightBit(t *testing.T) {
+	for length := range 20 {
+		for at := -1; at < length; at++ {
+			line := []byte(strings.Repeat("~", length))
+			if at >= 0 {
+				line[at] = 0x80
+			}
+			mail, err := sendRaw(t, "From: ada@example.com\r\n\r\n"+string(line)+"\r\n")
+			if err != nil || mail.Envelope.EightBit != (at >= 0) {
+				t.Errorf("%q: eight bits %t, %v", line, mail.Envelope.EightBit, err)
+			}
+		}
+	}
+}

@@ -3,17 +3,21 @@
 // Program relay measures a whole mail server that is made of postrider: it accepts mail by SMTP, signs it with
 // Ed25519, stores it durably, and relays it. Beside it, in turns, Postfix does the same (it does not sign).
 //
-//	smtp-source ─► SMTP ─► sign ─► queue/disk ─► Run ─► Relay ─► smtp-sink
-//	                goroutines ─► sign ─► queue/disk ─► Run ─► Relay ─► smtp-sink   (embedded)
-//	smtp-source ─►           Postfix                          ─► smtp-sink
+//	source ─► SMTP ─► sign ─► queue/disk ─► Run ─► Relay ─► sink
+//	    goroutines ─► sign ─► queue/disk ─► Run ─► Relay ─► sink   (embedded)
+//	source ─►                  Postfix                   ─► sink
 //
-//	go run ./relay -exec "../../.ci/lab/lab exec"     Postfix of the lab, as root, while the lab runs
-//	go run ./relay -postfix=false                     without Postfix as server; its smtp-source and smtp-sink are needed
+//	go run ./relay -exec "../../.ci/lab/lab exec"           Postfix of the lab, as root, while the lab runs
+//	go run ./relay -exec "../../.ci/lab/lab exec" -tools    with Postfix's smtp-source and smtp-sink
+//	go run ./relay -postfix=false                           without Postfix
+//
+// Source and sink are the same for all and part of this program: they do next to nothing, for on a machine with few
+// processors what they take is taken from the servers. Those of Postfix take most of two.
 //
 // All mail goes to one site, so the relay's one lane begins at its greatest width. Postfix runs with its defaults, which let as many
 // deliveries run at once (default_process_limit 100), but 20 to one destination.
 //
-// The SMTP server before postrider is go-smtp's; embedded is a program that calls SendRaw itself, from as many goroutines as
+// The SMTP server before postrider is go-smtp's, with replies gathered for each flight; embedded is a program that calls SendRaw itself, from as many goroutines as
 // the others have connections.
 //
 // A round ends when the sink has all messages. It prints for each server the median of the rounds: messages a second accepted and
@@ -46,6 +50,7 @@ func main() {
 	postfix := flag.Bool("postfix", true, "measure Postfix, too")
 	n := flag.Int("messages", 2000, "messages in a round")
 	sessions := flag.Int("sessions", 64, "connections that bring mail")
+	tools := flag.Bool("tools", false, "bring and take the mail by Postfix's smtp-source and smtp-sink")
 	size := flag.Int("size", 10<<10, "octets of a message")
 	rounds := flag.Int("rounds", 3, "rounds")
 	listen := flag.String("listen", "", "be the relay that listens here (used by the program itself)")
@@ -70,7 +75,7 @@ func main() {
 		}
 		return
 	}
-	b := &bench{prefix: strings.Fields(*prefix), n: *n, sessions: *sessions, size: *size, profile: *profile}
+	b := &bench{prefix: strings.Fields(*prefix), n: *n, sessions: *sessions, size: *size, profile: *profile, tools: *tools}
 	if err := b.run(*rounds, *postfix); err != nil {
 		log.Fatal(err)
 	}
@@ -80,6 +85,8 @@ type bench struct {
 	prefix            []string
 	n, sessions, size int
 	dir, profile      string
+	tools             bool
+	bring             func(ctx context.Context, addr string) error
 	sink              *sink
 }
 
@@ -87,7 +94,7 @@ type bench struct {
 type server struct {
 	name, addr string
 	cmd        *exec.Cmd
-	send       func() error // nil: smtp-source does
+	send       func() error // nil: the source does
 	stop       func() error
 	rounds     []figure
 }
@@ -104,10 +111,17 @@ func (b *bench) run(rounds int, postfix bool) (err error) {
 	if err := os.Chmod(b.dir, 0o755); err != nil {
 		return err
 	}
-	if b.sink, err = b.startSink(ctx); err != nil {
+	if b.tools {
+		b.bring = b.bringByTool
+		b.sink, err = b.startSinkTool(ctx)
+	} else {
+		b.bring = func(ctx context.Context, addr string) error { return bring(ctx, addr, b.n, b.sessions, b.size) }
+		b.sink, err = startSink()
+	}
+	if err != nil {
 		return err
 	}
-	defer end(b.sink.cmd)
+	defer b.sink.end()
 	starts := []func(context.Context) (*server, error){
 		func(context.Context) (*server, error) { return b.startPostrider(false) },
 		func(context.Context) (*server, error) { return b.startPostrider(true) },
@@ -166,7 +180,7 @@ func (b *bench) round(ctx context.Context, s *server) (figure, error) {
 	begin := time.Now()
 	send := s.send
 	if send == nil {
-		send = func() error { return b.source(ctx, s.addr) }
+		send = func() error { return b.bring(ctx, s.addr) }
 	}
 	if err := send(); err != nil {
 		return figure{}, err
@@ -182,16 +196,6 @@ func (b *bench) round(ctx context.Context, s *server) (figure, error) {
 	cpu = processorTime(s.cmd.Process.Pid) - cpu
 	n := float64(b.n)
 	return figure{n / accepted.Seconds(), n / all.Seconds(), cpu.Seconds() / n * 1000}, nil
-}
-
-// source lets smtp-source bring the messages of a round.
-func (b *bench) source(ctx context.Context, addr string) error {
-	source := b.command(ctx, "smtp-source", "-d", "-s", fmt.Sprint(b.sessions), "-m", fmt.Sprint(b.n), "-l", fmt.Sprint(b.size),
-		"-f", sender, "-t", recipient, addr)
-	if out, err := source.CombinedOutput(); err != nil {
-		return fmt.Errorf("smtp-source: %w: %s", err, out)
-	}
-	return nil
 }
 
 func (b *bench) command(ctx context.Context, name string, args ...string) *exec.Cmd {

@@ -6,56 +6,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 )
-
-// sink is an smtp-sink that shows its counters.
-type sink struct {
-	addr  string
-	cmd   *exec.Cmd
-	count atomic.Int64
-	rest  []byte
-}
-
-func (b *bench) startSink(ctx context.Context) (*sink, error) {
-	addr, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	s := &sink{addr: addr, cmd: b.command(ctx, "smtp-sink", "-u", "nobody", "-c", addr, "1000")}
-	s.cmd.Stdout, s.cmd.Stderr = s, os.Stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	starting, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := await(starting, addr); err != nil {
-		end(s.cmd)
-		return nil, err
-	}
-	return s, nil
-}
-
-// Write takes what smtp-sink -c prints: "sess=1 quit=0 mesg=7" and a CR, again and again.
-func (s *sink) Write(p []byte) (int, error) {
-	s.rest = append(s.rest, p...)
-	for {
-		line, rest, found := strings.Cut(string(s.rest), "\r")
-		if !found {
-			return len(p), nil
-		}
-		if _, text, found := strings.Cut(line, "mesg="); found {
-			var n int64
-			fmt.Sscan(text, &n)
-			s.count.Store(n)
-		}
-		s.rest = []byte(rest)
-	}
-}
 
 const postfixMain = `compatibility_level = 3.6
 queue_directory = %[1]s/spool

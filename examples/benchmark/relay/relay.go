@@ -63,7 +63,7 @@ func relay(listen, to, spool string, control io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go server.Serve(l)
+	go server.Serve(gathering{l})
 	fmt.Fprintln(out, l.Addr())
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -116,10 +116,15 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) Reset()        { s.from, s.to = "", nil }
 func (s *session) Logout() error { return nil }
 
+// message is one of about so many octets.
+func message(size int) string {
+	return "From: <" + sender + ">\r\nTo: <" + recipient + ">\r\nSubject: relay\r\n\r\n" +
+		strings.Repeat(strings.Repeat("X", 78)+"\r\n", size/80)
+}
+
 // sendAll does what a program does that has no SMTP server before its queue.
 func sendAll(ctx context.Context, client *postrider.Client, n, size, callers int) int64 {
-	message := "From: <" + sender + ">\r\nTo: <" + recipient + ">\r\nSubject: relay\r\n\r\n" +
-		strings.Repeat(strings.Repeat("X", 78)+"\r\n", size/80)
+	message := message(size)
 	var next, accepted atomic.Int64
 	var wait sync.WaitGroup
 	for range callers {

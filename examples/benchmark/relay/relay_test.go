@@ -65,10 +65,11 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-func TestSinkCounts(t *testing.T) {
+func TestCounters(t *testing.T) {
 	s := new(sink)
+	c := &counters{sink: s}
 	for _, p := range []string{"sess=1 quit=0 me", "sg=3\rsess=1 quit=0 mesg=12\rsess=2 quit=1 mesg=1"} {
-		if n, err := s.Write([]byte(p)); n != len(p) || err != nil {
+		if n, err := c.Write([]byte(p)); n != len(p) || err != nil {
 			t.Fatal(n, err)
 		}
 	}
