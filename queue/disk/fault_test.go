@@ -50,6 +50,9 @@ func (l *life) script() error {
 	if err := l.day(rng); err != nil {
 		return err
 	}
+	if err := l.crowds(rng); err != nil {
+		return err
+	}
 	return l.emptied(rng)
 }
 
@@ -151,19 +154,28 @@ func (l *life) put(rng *rand.Rand, step int) error {
 }
 
 func (l *life) putBody(rng *rand.Rand, size int, b *queue.Batch) error {
+	return l.putting(rng, size, b)()()
+}
+
+// putting makes a call, which makes a note of what the caller was told.
+func (l *life) putting(rng *rand.Rand, size int, b *queue.Batch) func() func() error {
 	body := make([]byte, size)
 	for i := range body {
 		body[i] = byte(rng.Uint32())
 	}
 	b.Now, b.Body = l.now, queue.Bytes(body)
-	st, err := l.s.Put(context.Background(), b)
-	if err == nil {
-		l.bodies[st.Message] = body
-		for n := range b.Items {
-			l.items[queue.ID{Message: st.Message, N: n}] = true
+	return func() func() error {
+		st, err := l.s.Put(context.Background(), b)
+		return func() error {
+			if err == nil {
+				l.bodies[st.Message] = body
+				for n := range b.Items {
+					l.items[queue.ID{Message: st.Message, N: n}] = true
+				}
+			}
+			return err
 		}
 	}
-	return err
 }
 
 // work claims a few groups, and settles some of them: delivered, deferred, or not at all.
@@ -218,19 +230,25 @@ func (l *life) body(id string) ([]byte, error) {
 	return io.ReadAll(r)
 }
 
-func (l *life) settle(s queue.Settlement) error {
-	lost, err := l.s.Settle(context.Background(), s)
-	if err == nil && len(lost) > 0 {
-		l.t.Fatalf("Settle lost %v", lost)
-	}
-	for _, o := range s.Outcomes {
-		if err != nil {
-			l.maybe[o.ID] = true
-		} else if o.State == queue.Delivered {
-			l.settled[o.ID] = true
+func (l *life) settle(s queue.Settlement) error { return l.settling(s)()() }
+
+func (l *life) settling(s queue.Settlement) func() func() error {
+	return func() func() error {
+		lost, err := l.s.Settle(context.Background(), s)
+		return func() error {
+			if err == nil && len(lost) > 0 {
+				l.t.Fatalf("Settle lost %v", lost)
+			}
+			for _, o := range s.Outcomes {
+				if err != nil {
+					l.maybe[o.ID] = true
+				} else if o.State == queue.Delivered {
+					l.settled[o.ID] = true
+				}
+			}
+			return err
 		}
 	}
-	return err
 }
 
 func (l *life) cancel() error {
@@ -315,11 +333,11 @@ func TestFaults(t *testing.T) {
 	}
 	clean.s.Close()
 	runs := map[fault]int{}
-	stride, phase := 16, 0
+	stride, phase := 24, 0
 	if of := os.Getenv("DISK_FAULTS"); of == "all" {
 		stride = 1
 	} else if n, _ := fmt.Sscanf(of, "%d/%d", &phase, &stride); n != 2 {
-		stride, phase = 16, 0
+		stride, phase = 24, 0
 	}
 	for _, f := range []fault{failEIO, failENOSPC, failShort, failSync, full, cut512, cut4096, cutClean} {
 		t.Run(string(f), func(t *testing.T) {

@@ -75,6 +75,12 @@ func (d *faulty) step() (now fault, err error) {
 	return d.fault, nil
 }
 
+func (d *faulty) operations() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.count
+}
+
 // rise is the folder after the power came back.
 func (d *faulty) rise() *faulty {
 	d.mu.Lock()

@@ -33,7 +33,11 @@ func TestMain(m *testing.M) {
 // victim works a spool until it is killed, and says on its standard output what it was told: "put id digest" after Put
 // returned, "sent id digest" when the far side has the body, "done id" after Settle returned.
 func victim(dir string) {
-	s, err := disk.Config{Dir: dir, Segment: 1 << 20}.Open()
+	config := disk.Config{Dir: dir, Segment: 1 << 20}
+	if os.Getenv("DISK_KILL_RESTLESS") != "" {
+		config = config.Restless()
+	}
+	s, err := config.Open()
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -104,7 +108,8 @@ func deliver(s *disk.Store, token string, id queue.ID, say func(string, ...any))
 	}
 }
 
-// A process that works a spool is killed, again and again. DISK_KILLS says how often.
+// A process that works a spool is killed, again and again, every second time in the midst of checkpoints. DISK_KILLS says
+// how often.
 func TestKill(t *testing.T) {
 	kills := 15
 	if n, err := strconv.Atoi(os.Getenv("DISK_KILLS")); err == nil {
@@ -112,8 +117,12 @@ func TestKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	h := history{put: map[string]string{}, sent: map[string]int{}, done: map[string]bool{}, lost: map[string]int{}}
-	for range kills {
-		h.round(t, dir, time.Duration(10+rand.IntN(150))*time.Millisecond)
+	for n := range kills {
+		var env []string
+		if n%2 == 1 {
+			env = []string{"DISK_KILL_RESTLESS=1"}
+		}
+		h.round(t, dir, time.Duration(10+rand.IntN(150))*time.Millisecond, env...)
 		if t.Failed() {
 			return
 		}
@@ -154,9 +163,9 @@ type history struct {
 }
 
 // round runs a victim for a while and reads what it says.
-func (h *history) round(t *testing.T, dir string, life time.Duration) {
+func (h *history) round(t *testing.T, dir string, life time.Duration, env ...string) {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "DISK_KILL_DIR="+dir)
+	cmd.Env = append(append(os.Environ(), "DISK_KILL_DIR="+dir), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
