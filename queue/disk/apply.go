@@ -2,8 +2,8 @@ package disk
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 
@@ -28,6 +28,15 @@ func (s *Store) load(seq uint64) *message {
 	if err != nil {
 		s.fail(err)
 		return nil
+	}
+	return m
+}
+
+// loadNamed finds a message that the index has named elsewhere: it must be there, or have been forgotten since.
+func (s *Store) loadNamed(seq uint64) *message {
+	m := s.load(seq)
+	if m == nil && s.messages[seq] == nil && s.broken == nil {
+		s.fail(fmt.Errorf("%w: message %d is not there", errIndex, seq))
 	}
 	return m
 }
@@ -120,18 +129,6 @@ func (s *Store) add(m *message) {
 	if len(s.messages) >= checkpointAfter {
 		s.nudge()
 	}
-}
-
-// event is a queue.Event without what can be found with the message.
-type event struct {
-	seq      uint64
-	at       int64
-	message  uint64
-	n        int
-	state    uint8
-	attempts int
-	due      int64
-	note     []byte
 }
 
 func (s *Store) event(m *message, n int, now int64) {
@@ -284,7 +281,10 @@ func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
 			for k, v := c.Seek(number(s.acked + 1)); k != nil; k, v = c.Next() {
 				run, err := decodeRun(v)
 				if err != nil {
-					return errors.Join(errIndex, err)
+					return err
+				}
+				if len(run) == 0 || run[len(run)-1].seq != be.Uint64(k) {
+					return errCode
 				}
 				for _, e := range run {
 					if len(all) >= max || e.seq > min(upTo, s.eventsIndexed) {
@@ -314,45 +314,6 @@ func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
 	return all, nil
 }
 
-// Events stand in the index in runs, under the number of the last.
-const longestRun = 64
-
-// encodeRun writes events, with a checksum before them.
-func encodeRun(w *writer, events []event) {
-	start := len(*w)
-	*w = append(*w, 0, 0, 0, 0)
-	for k := range events {
-		events[k].encode(w)
-	}
-	binary.LittleEndian.PutUint32((*w)[start:], checksum((*w)[start+4:]))
-}
-
-func (e *event) encode(w *writer) {
-	w.uint(e.seq)
-	w.int(e.at)
-	w.uint(e.message)
-	w.uint(uint64(e.n))
-	w.byte(e.state)
-	w.uint(uint64(e.attempts))
-	w.int(e.due)
-	w.bytes(e.note)
-}
-
-func decodeRun(b []byte) (all []event, err error) {
-	if len(b) < 4 || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
-		return nil, errCode
-	}
-	r := reader{b: bytes.Clone(b[4:])}
-	for len(r.b) > 0 {
-		e := event{r.uint(), r.int(), r.uint(), int(r.uint()), r.byte(), int(r.uint()), r.int(), r.bytes()}
-		if int(e.state) >= len(states) {
-			r.fail()
-		}
-		all = append(all, e)
-	}
-	return all, r.err
-}
-
 // fail ends the store: its index cannot be read. The next Open makes a new one from the log.
 func (s *Store) fail(err error) {
 	if s.broken == nil {
@@ -361,7 +322,8 @@ func (s *Store) fail(err error) {
 	}
 }
 
-// meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it cannot be read.
+// meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it cannot be read. That is so also
+// when the medium fails, which may pass: claims would else meet this message again and again, and get no further.
 func (s *Store) meta(m *message) error {
 	if m.meta != nil {
 		return nil

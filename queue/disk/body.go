@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"hash/crc32"
@@ -73,9 +72,12 @@ func (b *body) Open() (io.ReadCloser, error) {
 		return nil, queue.ErrNotFound
 	}
 	h, err := in.head(at)
-	if err != nil || h.seq != b.message {
+	if err == nil && h.seq != b.message {
+		err = queue.ErrDamaged
+	}
+	if err != nil {
 		s.log.release(in)
-		return nil, fmt.Errorf("%w: the body of message %s: %w", queue.ErrDamaged, b.id, cmp.Or(err, errCode))
+		return nil, fmt.Errorf("the body of message %s: %w", b.id, err)
 	}
 	return &bodyReader{log: s.log, in: in, off: at.off + headSize + int64(h.meta), left: int64(h.body), want: h.bodyCRC, id: b.id}, nil
 }
@@ -83,12 +85,13 @@ func (b *body) Open() (io.ReadCloser, error) {
 // head reads the head of a record.
 func (s *segment) head(at place) (head, error) {
 	b := make([]byte, headSize)
-	if n, err := s.f.ReadAt(b, at.off); n < len(b) {
+	n, err := readPart(s.f, b, at.off)
+	if err != nil {
 		return head{}, err
 	}
-	h, ok := readHead(b, at.segment)
+	h, ok := readHead(b[:n], at.segment)
 	if !ok || h.meta != at.meta || h.body != at.body {
-		return head{}, errCode
+		return head{}, queue.ErrDamaged
 	}
 	return h, nil
 }
@@ -115,12 +118,15 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	p = p[:min(int64(len(p)), r.left)]
-	n, err := r.in.f.ReadAt(p, r.off)
+	n, err := readPart(r.in.f, p, r.off)
 	r.sum = crc32.Update(r.sum, castagnoli, p[:n])
 	r.off += int64(n)
 	r.left -= int64(n)
-	if n < len(p) {
-		return n, fmt.Errorf("%w: the body of message %s cannot be read: %v", queue.ErrDamaged, r.id, err)
+	switch {
+	case err != nil:
+		return n, fmt.Errorf("the body of message %s: %w", r.id, err)
+	case n < len(p):
+		return n, fmt.Errorf("%w: the body of message %s is cut short", queue.ErrDamaged, r.id)
 	}
 	if r.left == 0 && r.sum != r.want { // not even the last bytes, for a caller that counts
 		return 0, fmt.Errorf("%w: the body of message %s has another checksum", queue.ErrDamaged, r.id)

@@ -28,7 +28,7 @@ func (p *position) encode() []byte {
 	for _, v := range []uint64{p.spool, p.segment, uint64(p.off), p.seq, p.eventSeq, p.acked, p.token} {
 		w.uint(v)
 	}
-	w.flags(p.clean)
+	w.flags(p.clean, true)
 	w.uint(uint64(len(p.live)))
 	for n, live := range p.live {
 		w.uint(n)
@@ -44,7 +44,11 @@ func decodePosition(b []byte) (*position, error) {
 	}
 	r := reader{b: b[4:]}
 	p := &position{spool: r.uint(), segment: r.uint(), off: int64(r.uint()), seq: r.uint(), eventSeq: r.uint(),
-		acked: r.uint(), token: r.uint(), clean: r.byte()&1 != 0, live: map[uint64]int64{}}
+		acked: r.uint(), token: r.uint(), live: map[uint64]int64{}}
+	flags := r.byte()
+	if p.clean = flags&1 != 0; flags&2 == 0 {
+		return nil, errors.New("its entries have no checksums yet")
+	}
 	for range r.count() {
 		n := r.uint()
 		p.live[n] = r.int()
@@ -135,7 +139,7 @@ func (s *Store) snapshot(clean bool, at *place) *snapshot {
 	for _, m := range s.messages {
 		c := changed{m: m, seq: m.seq, version: m.version, from: len(snap.states), stands: m.stands, was: m.indexed}
 		if !m.forgotten {
-			m.encode(&snap.states)
+			m.encode(&snap.states, seed(m.seq))
 		}
 		c.to = len(snap.states)
 		m.stored = true
@@ -244,7 +248,12 @@ func (s *Store) tidy() {
 	for s.freeOldest() {
 	}
 	s.relieve()
-	if err := s.compact(); err != nil && !errors.Is(err, queue.ErrFull) && !errors.Is(err, queue.ErrClosed) {
+	err := s.compact()
+	switch {
+	case err == nil, errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrClosed):
+	case errors.Is(err, errRead): // what cannot be read is not moved; at the latest it ends when it expires
+		s.report("the oldest segment cannot be emptied", "because", err)
+	default:
 		s.mu.Lock()
 		s.fail(err)
 		s.mu.Unlock()

@@ -166,7 +166,7 @@ func (c *claim) free(t *tenant) *lane {
 // take takes the first group of a lane. It may find that there is none.
 func (c *claim) take(l *lane) bool {
 	s, at := c.s, l.head
-	m := s.load(at.id)
+	m := s.loadNamed(at.id)
 	if m == nil {
 		l.window.remove(at)
 		s.rehead(l)

@@ -21,14 +21,14 @@ func (s *Store) compact() error {
 	off := int64(pageSize)
 	var b [headSize]byte
 	for {
-		if n, _ := in.f.ReadAt(b[:], off); n < headSize {
-			return nil
+		if n, err := readPart(in.f, b[:], off); err != nil || n < headSize {
+			return err
 		}
 		h, ok := readHead(b[:], number)
 		if !ok {
-			next, found := nextHead(in.f, in.size, number, off+8)
-			if !found {
-				return nil
+			next, err := nextHead(in.f, in.size, number, off+8)
+			if next == 0 {
+				return err
 			}
 			off = next
 			continue
@@ -75,8 +75,9 @@ func (s *Store) move(h head, from place) error {
 	var body []byte
 	if err == nil && !m.gone {
 		body = make([]byte, h.body)
-		if e := s.log.read(from.segment, body, from.off+headSize+int64(h.meta)); e != nil || checksum(body) != h.bodyCRC {
-			err = errors.Join(queue.ErrDamaged, e)
+		err = s.log.read(from.segment, body, from.off+headSize+int64(h.meta))
+		if err == nil && checksum(body) != h.bodyCRC {
+			err = queue.ErrDamaged
 		}
 	}
 	if errors.Is(err, queue.ErrDamaged) && m.open > 0 {
@@ -111,7 +112,7 @@ func (s *Store) rewrite(m *message, body []byte) error {
 	if m.meta != nil {
 		m.meta.encode(&never)
 	}
-	m.encode(&state)
+	m.encode(&state, 0)
 	c := newContent(int64(len(never) + len(state) + len(body) + 20))
 	w := (*writer)(&c.b)
 	w.bytes(never)

@@ -15,7 +15,8 @@
 //	    entries: it does not grow with the backlog.
 //	 4. Open reads the index, and then the log from there. What a crash tore at the end is dropped, for nobody was told
 //	    that it was stored. What has rotted before that is passed over and reported: its message is
-//	    Damaged. A lost index is made again from the log.
+//	    Damaged. A file of the log that has lost its title is left alone. A lost index is made again from the log, and so is one
+//	    that is damaged: by the Open that finds it, else by the one after the call that does.
 //	 5. A segment, 64 MiB, is used again when it is the oldest and nothing in it lives. When less than half of the log lives, what
 //	    lives in the oldest is moved to the end. Only the oldest goes: so a record that says what became of a message
 //	    outlives the message.
@@ -23,6 +24,10 @@
 // A write or sync of the log that fails ends the store: every call answers with an error until it is closed and opened
 // again. To sync the same file once more may say that all is well when it is not. When the disk is full Put
 // answers queue.ErrFull, and a segment held in reserve lets deliveries settle.
+//
+// A medium that fails to read is not damage: Open is refused, a body gives that error and is tried again later. If it stays so,
+// a copy of the folder helps in which the sectors that cannot be read are zeros. Only the head of a message is not waited
+// for: the message is Damaged.
 //
 // The duplicate window: an item is delivered a second time if the process or the machine dies after the far side has taken
 // the message and before Settle has returned, which takes one sync.

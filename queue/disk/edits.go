@@ -78,7 +78,7 @@ func (e *edits) make() error {
 		if key := e.b[k.from:k.to:k.to]; k.out {
 			err = e.bucket.Delete(key)
 		} else {
-			err = e.bucket.Put(key, nil)
+			err = e.bucket.Put(key, keySum(key))
 		}
 		if err != nil {
 			return err

@@ -18,6 +18,8 @@ type faulty struct {
 	at    int // the one that goes wrong; 0: none
 	fault fault
 	off   bool // the power is
+	reads int
+	blind int // the read that fails; 0: none
 	rng   *rand.Rand
 
 	removed map[string]*faultyFile // of which the disk may not know yet: a power cut may bring them back
@@ -192,6 +194,9 @@ func (d *faulty) remove(name string) error {
 func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.d.reads++; f.d.reads == f.d.blind {
+		return 0, syscall.EIO
+	}
 	if off >= int64(len(f.now)) {
 		return 0, io.EOF
 	}

@@ -17,10 +17,10 @@ import (
 // index is what the log amounts to up to a position: the checkpoint, in a bbolt file.
 //
 //	messages  number → state
-//	lanes     priority, tenant, lane, time, number → nothing: the schedule
-//	times     kind, time, number → nothing: when things come up by themselves
+//	lanes     priority, tenant, lane, time, number → checksum of that: the schedule
+//	times     kind, time, number → checksum of that: when things come up by themselves
 //	keys      hash of tenant and key → number
-//	events    number → event
+//	events    number of the last → run of events
 //	position  "position" → checkpoint
 type index struct{ db *bolt.DB }
 
@@ -78,9 +78,13 @@ func guard(err *error) func() {
 	}
 }
 
+// view reads. Every error is one of the index: what it says cannot be read.
 func (x *index) view(f func(tx *bolt.Tx) error) (err error) {
 	defer guard(&err)()
-	return x.db.View(f)
+	if err := x.db.View(f); err != nil {
+		return fmt.Errorf("%w: %w", errIndex, err)
+	}
+	return nil
 }
 
 func (x *index) update(f func(tx *bolt.Tx) error) (err error) {
@@ -154,6 +158,17 @@ func readAt(kind uint8, b []byte) spot {
 	return spot{kind, int64(binary.BigEndian.Uint64(b) ^ 1<<63), binary.BigEndian.Uint64(b[8:])}
 }
 
+// keySum is the value of an entry that is all key.
+func keySum(k []byte) []byte { return binary.LittleEndian.AppendUint32(nil, checksum(k)) }
+
+// checkKey says whether an entry is as it was written.
+func checkKey(k, v []byte) error {
+	if len(v) != 4 || binary.LittleEndian.Uint32(v) != checksum(k) {
+		return errCode
+	}
+	return nil
+}
+
 func timeKey(at spot) []byte {
 	return appendAt(append(make([]byte, 0, 17), at.kind), at.t, at.id)
 }
@@ -172,7 +187,7 @@ func readMessage(b *bolt.Bucket, seq uint64) (*message, error) {
 	if v == nil {
 		return nil, nil
 	}
-	m, err := decodeMessage(seq, v)
+	m, err := decodeMessage(seq, v, seed(seq))
 	if err != nil {
 		return nil, fmt.Errorf("%w: message %d", errIndex, seq)
 	}

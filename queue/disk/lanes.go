@@ -177,8 +177,13 @@ func (s *Store) refill(l *lane) error {
 }
 
 func (s *Store) refillFrom(l *lane, c *bolt.Cursor, want int) error {
-	k, _ := c.Seek(laneKey(l.prefix, l.bound.t, l.bound.id))
-	for read := 0; ; k, _ = c.Next() {
+	k, v := c.Seek(laneKey(l.prefix, l.bound.t, l.bound.id))
+	for read := 0; ; k, v = c.Next() {
+		if k != nil {
+			if err := checkKey(k, v); err != nil {
+				return err
+			}
+		}
 		if !bytes.HasPrefix(k, l.prefix) || len(k) != len(l.prefix)+16 {
 			l.more = false
 			return nil
@@ -227,10 +232,10 @@ func (s *Store) shrink(l *lane) {
 func (s *Store) loadLanes() error {
 	return s.index.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(lanesBucket).Cursor()
-		for k, _ := c.First(); k != nil; {
+		for k, v := c.First(); k != nil; {
 			name, prefix, _, ok := readLaneKey(k)
-			if !ok {
-				return errIndex
+			if !ok || checkKey(k, v) != nil {
+				return errCode
 			}
 			l := s.lane(name)
 			l.more, l.bound = true, spot{0, never, 0}
@@ -238,7 +243,7 @@ func (s *Store) loadLanes() error {
 				return err
 			}
 			s.rehead(l)
-			k, _ = c.Seek(append(append([]byte(nil), prefix...), bytes.Repeat([]byte{0xff}, 17)...))
+			k, v = c.Seek(append(append([]byte(nil), prefix...), bytes.Repeat([]byte{0xff}, 17)...))
 		}
 		return nil
 	})

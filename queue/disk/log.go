@@ -17,6 +17,7 @@ type segment struct {
 	f        file
 	size     int64
 	number   uint64
+	found    title        // as Open found it
 	end      int64        // of what was appended
 	synced   atomic.Int64 // of what is durable
 	readers  int          // guarded by log.mu
@@ -36,13 +37,15 @@ type log struct {
 	wake    sync.Cond // there is something to do, or the end
 	calls   []*call
 	current *segment
+	newest  uint64 // the greatest number that was given
 	used    map[uint64]*segment
 	spare   []*segment
-	files   int    // for names
-	open    *batch // gathering
-	hurried bool   // it must not wait for more
-	writing *batch // the one before
-	err     error  // the log is dead: see fail
+	rotten  []string // files that are left alone, for nobody knows which segments they are
+	files   int      // for names
+	open    *batch   // gathering
+	hurried bool     // it must not wait for more
+	writing *batch   // the one before
+	err     error    // the log is dead: see fail
 	closed  bool
 	ended   bool // no call is made any more
 	starved bool // a Put found no room
@@ -180,10 +183,12 @@ func (l *log) rotate(size int64, t title) error {
 	}
 	s := l.spare[n]
 	l.spare = append(l.spare[:n], l.spare[n+1:]...)
-	t.spool, t.number, t.oldest = l.spool, 1, 1
+	t.spool, t.number = l.spool, l.newest+1
+	t.oldest = t.number
 	if l.current != nil {
-		t.number, t.previous, t.oldest = l.current.number+1, uint64(l.current.end), l.oldest()
+		t.previous, t.oldest = uint64(l.current.end), l.oldest()
 	}
+	l.newest = t.number
 	s.number, s.end, s.previous = t.number, pageSize, t.previous
 	s.sealed = false
 	s.synced.Store(0)
@@ -278,9 +283,9 @@ func (l *log) read(number uint64, b []byte, off int64) error {
 		return queue.ErrNotFound
 	}
 	defer l.release(s)
-	n, err := s.f.ReadAt(b, off)
-	if n == len(b) {
-		return nil
+	n, err := readPart(s.f, b, off)
+	if err == nil && n < len(b) {
+		err = fmt.Errorf("%w: the segment ends before", queue.ErrDamaged)
 	}
 	return err
 }

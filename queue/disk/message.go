@@ -3,6 +3,7 @@ package disk
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"hash/crc32"
 	"strconv"
 	"time"
 
@@ -162,8 +163,9 @@ func hashKey(tenant, key string) []byte {
 
 func hashPrint(f string) []byte { h := sha256.Sum256([]byte(f)); return h[:16] }
 
-// encode writes the state, as the index and a moved record keep it.
-func (m *message) encode(w *writer) {
+// encode writes the state, as the index and a moved record keep it. In the index the checksum begins with the number, so that no
+// state is found under another: rot in a key of bbolt is not noticed by bbolt.
+func (m *message) encode(w *writer, seed uint32) {
 	start := len(*w)
 	*w = append(*w, 0, 0, 0, 0)
 	w.uint(m.at.segment)
@@ -195,12 +197,12 @@ func (m *message) encode(w *writer) {
 		w.uint(i.token)
 		w.bytes(i.note)
 	}
-	binary.LittleEndian.PutUint32((*w)[start:], checksum((*w)[start+4:]))
+	binary.LittleEndian.PutUint32((*w)[start:], crc32.Update(seed, castagnoli, (*w)[start+4:]))
 }
 
 // decodeMessage reads a state; it copies what it keeps.
-func decodeMessage(seq uint64, b []byte) (*message, error) {
-	if len(b) < 4 || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
+func decodeMessage(seq uint64, b []byte, seed uint32) (*message, error) {
+	if len(b) < 4 || binary.LittleEndian.Uint32(b) != crc32.Update(seed, castagnoli, b[4:]) {
 		return nil, errCode
 	}
 	r := reader{b: append([]byte(nil), b[4:]...)}

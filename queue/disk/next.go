@@ -40,7 +40,13 @@ func (s *Store) moment(after spot) (int64, error) {
 	}
 	err := s.index.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(timesBucket).Cursor()
-		for k, _ := c.Seek(timeKey(after)); len(k) == 17 && k[0] == after.kind; k, _ = c.Next() {
+		for k, v := c.Seek(timeKey(after)); k != nil; k, v = c.Next() {
+			if err := checkKey(k, v); err != nil {
+				return err
+			}
+			if len(k) != 17 || k[0] != after.kind {
+				break
+			}
 			at := readAt(after.kind, k[1:])
 			if at.t >= first {
 				break

@@ -116,13 +116,40 @@ func (c Config) recover(files folder, spool uint64, path string) (*Store, error)
 	return s, nil
 }
 
+// makeFormat names a spool: as the files of its log say, if there are any, or new.
+func makeFormat(files folder) (uint64, error) {
+	names, err := files.list("log-")
+	if err != nil {
+		return 0, err
+	}
+	var spool uint64
+	for _, name := range names {
+		f, err := files.open(name)
+		if err != nil {
+			return 0, err
+		}
+		t, err := readTitle(f)
+		f.Close()
+		switch {
+		case err == errCode:
+		case err != nil:
+			return 0, fmt.Errorf("the title of %s: %w", name, err)
+		case t.spool != 0:
+			spool = t.spool
+		}
+	}
+	b := make([]byte, 8)
+	if binary.BigEndian.PutUint64(b, spool); spool == 0 {
+		rand.Read(b)
+	}
+	return binary.BigEndian.Uint64(b), files.replace(formatName, []byte(formatLine+hex.EncodeToString(b)+"\n"))
+}
+
 // readFormat reads the format and name of a spool, and makes them for a new one.
 func readFormat(files folder) (uint64, error) {
 	f, err := files.open(formatName)
 	if errors.Is(err, os.ErrNotExist) {
-		var b [8]byte
-		rand.Read(b[:])
-		return binary.BigEndian.Uint64(b[:]), files.replace(formatName, []byte(formatLine+hex.EncodeToString(b[:])+"\n"))
+		return makeFormat(files)
 	}
 	if err != nil {
 		return 0, err

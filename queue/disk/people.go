@@ -73,8 +73,12 @@ func (s *Store) eachPage(ctx context.Context, q *queue.Query, from uint64, f fun
 	if err != nil {
 		return true, 0, err
 	}
+	load := s.loadNamed
+	if q.Message != "" {
+		load = s.load
+	}
 	for _, seq := range seqs {
-		m := s.load(seq)
+		m := load(seq)
 		if s.broken != nil {
 			return true, 0, s.broken
 		}
@@ -107,7 +111,10 @@ func (s *Store) numbers(q *queue.Query, from uint64) (seqs []uint64, next uint64
 	next = math.MaxUint64
 	err = s.index.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(messagesBucket).Cursor()
-		for k, _ := c.Seek(number(from)); len(k) == 8; k, _ = c.Next() {
+		for k, v := c.Seek(number(from)); k != nil; k, v = c.Next() {
+			if len(k) != 8 || v == nil { // one without a value would be a bucket
+				return errCode
+			}
 			if len(seqs) == page {
 				next = be.Uint64(k)
 				break
@@ -316,7 +323,7 @@ func (s *Store) expiredBy(c *queue.Change) (seqs []uint64, err error) {
 		}
 		for _, at := range some {
 			from = at
-			m := s.load(at.id)
+			m := s.loadNamed(at.id)
 			if m == nil || s.messages[at.id] != nil {
 				continue
 			}
@@ -337,7 +344,13 @@ func (s *Store) expiredBy(c *queue.Change) (seqs []uint64, err error) {
 func (s *Store) expiredPage(from spot, now int64) (some []spot, err error) {
 	err = s.index.view(func(tx *bolt.Tx) error {
 		c := tx.Bucket(timesBucket).Cursor()
-		for k, _ := c.Seek(timeKey(from)); len(k) == 17 && k[0] == expiring && len(some) < page; k, _ = c.Next() {
+		for k, v := c.Seek(timeKey(from)); k != nil && len(some) < page; k, v = c.Next() {
+			if err := checkKey(k, v); err != nil {
+				return err
+			}
+			if len(k) != 17 || k[0] != expiring {
+				break
+			}
 			at := readAt(expiring, k[1:])
 			if at.t > now {
 				break

@@ -171,7 +171,12 @@ func (s *Store) byKey(tenant, key string) (*message, error) {
 	if seq == 0 {
 		return nil, nil
 	}
-	return s.load(seq), s.broken
+	m := s.load(seq)
+	if m != nil && string(m.key) != string(hash) {
+		s.fail(fmt.Errorf("%w: key of message %d", errIndex, seq))
+		return nil, s.broken
+	}
+	return m, s.broken
 }
 
 // metaOf is what never changes of a message. It shares no bytes with the batch.

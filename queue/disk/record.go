@@ -1,8 +1,12 @@
 package disk
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io"
 )
 
 // A record in a segment, at a multiple of 8:
@@ -85,7 +89,19 @@ func readHead(b []byte, segment uint64) (h head, ok bool) {
 		bodyCRC: le.Uint32(b[20:]), seq: le.Uint64(b[24:]), event: le.Uint64(b[32:]), synced: le.Uint32(b[40:])}, true
 }
 
-// A segment begins with a page of its own:
+// errRead: the medium does not give what it holds. That is not damage: it may give it the next time.
+var errRead = errors.New("disk: reading failed")
+
+// readPart reads what a file has there: all of b, or less at its end.
+func readPart(f file, b []byte, off int64) (n int, err error) {
+	n, err = f.ReadAt(b, off)
+	if n == len(b) || err == io.EOF {
+		return n, nil
+	}
+	return n, fmt.Errorf("%w: %d bytes at %d: %w", errRead, len(b), off, err)
+}
+
+// A segment begins with a page of its own, in which the title stands twice, so that no single damage takes a segment:
 //
 //	 0  4  CRC-32C of the bytes 4 to 72
 //	 4  4  magic and version
@@ -94,9 +110,12 @@ func readHead(b []byte, segment uint64) (h head, ok bool) {
 //	24  8  where the segment before it ended, all durable
 //	32  8  number of the oldest segment that was in use
 //	40  8  the counters at its beginning: messages, events, acknowledged events, tokens
+//
+// A crash can tear the first from the second, but neither in itself, for it is in one sector; then the first is whole, and counts.
 const (
 	pageSize    = 4096
 	titleLength = 72
+	secondTitle = 2048
 )
 
 var titleMagic = [4]byte{'p', 'r', 'l', 1}
@@ -111,27 +130,41 @@ type title struct {
 }
 
 func (t *title) write() []byte {
-	b := make([]byte, titleLength)
+	page := make([]byte, secondTitle+titleLength)
+	b := page[:titleLength]
 	copy(b[4:], titleMagic[:])
 	for n, v := range t.fields() {
 		binary.LittleEndian.PutUint64(b[8+8*n:], *v)
 	}
 	binary.LittleEndian.PutUint32(b, checksum(b[4:]))
-	return b
+	copy(page[secondTitle:], b)
+	return page
 }
 
 func (t *title) fields() []*uint64 {
 	return []*uint64{&t.spool, &t.number, &t.previous, &t.oldest, &t.seq, &t.event, &t.acked, &t.token}
 }
 
-// readTitle reads the page at the beginning of a segment.
-func readTitle(f file) (t title, ok bool) {
-	b := make([]byte, titleLength)
-	if n, _ := f.ReadAt(b, 0); n < len(b) || [4]byte(b[4:8]) != titleMagic || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
-		return t, false
+// readTitle reads the page at the beginning of a segment. A fresh one has the zero title; errCode: it has none that is whole.
+func readTitle(f file) (title, error) {
+	page := make([]byte, pageSize)
+	n, err := readPart(f, page, 0)
+	if err != nil {
+		return title{}, err
 	}
-	for n, v := range t.fields() {
-		*v = binary.LittleEndian.Uint64(b[8+8*n:])
+	for _, at := range []int{0, secondTitle} {
+		b := page[at : at+titleLength]
+		if [4]byte(b[4:8]) != titleMagic || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
+			continue
+		}
+		var t title
+		for n, v := range t.fields() {
+			*v = binary.LittleEndian.Uint64(b[8+8*n:])
+		}
+		return t, nil
 	}
-	return t, true
+	if len(bytes.Trim(page[:n], "\x00")) == 0 {
+		return title{}, nil
+	}
+	return title{}, errCode
 }

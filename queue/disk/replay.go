@@ -36,36 +36,42 @@ func (l *log) find() error {
 		}
 		s := &segment{name: name, f: f, size: size, end: size}
 		s.synced.Store(size)
-		t, ok := readTitle(f)
-		if ok && t.spool == l.spool && t.number > 0 && size > pageSize {
-			s.number, s.previous = t.number, t.previous
+		t, err := readTitle(f)
+		switch {
+		case err == errCode:
+			l.rotten = append(l.rotten, name)
+			f.Close()
+		case err != nil:
+			f.Close()
+			return fmt.Errorf("the title of %s: %w", name, err)
+		case t.spool != l.spool && t.spool != 0:
+			f.Close()
+			return fmt.Errorf("disk: %s belongs to another queue", name)
+		case t.number > 0 && size > pageSize:
+			s.number, s.previous, s.found = t.number, t.previous, t
 			l.used[s.number] = s
-		} else if size >= l.length {
+		case size >= l.length:
 			l.spare = append(l.spare, s)
-		} else { // made, but not to its end
+		default: // made, but not to its end
 			f.Close()
 			if err := l.dir.remove(name); err != nil {
 				return err
 			}
 		}
 	}
-	return l.dropOld()
+	l.dropOld()
+	return nil
 }
 
 // dropOld makes spare what the newest segment says was not in use any more.
-func (l *log) dropOld() error {
+func (l *log) dropOld() {
 	numbers := l.numbers()
-	if len(numbers) == 0 {
-		return nil
-	}
-	t, _ := readTitle(l.used[numbers[len(numbers)-1]].f)
 	for _, n := range numbers {
-		if n < t.oldest {
+		if n < l.used[numbers[len(numbers)-1]].found.oldest {
 			l.spare = append(l.spare, l.used[n])
 			delete(l.used, n)
 		}
 	}
-	return nil
 }
 
 // replay reads the log from where the index ends.
@@ -74,23 +80,28 @@ func (s *Store) replay() error {
 	if err != nil {
 		return err
 	}
+	for _, name := range s.log.rotten {
+		s.report("a file of the log has a damaged title and is left alone", "file", name)
+	}
 	numbers := s.log.numbers()
 	if p.spool != 0 {
 		s.seq, s.eventSeq, s.acked, s.token, s.live = p.seq, p.eventSeq, p.acked, p.token, p.live
 		s.indexed, s.eventsIndexed = p.seq, p.eventSeq-1
 		s.passedTo, s.savedLive = p.segment, p.live
-		if p.segment != 0 && s.log.used[p.segment] == nil {
+		if p.segment != 0 && s.log.used[p.segment] == nil && len(s.log.rotten) == 0 {
 			return fmt.Errorf("%w: segment %d is not there", errPosition, p.segment)
 		}
 		if err := s.loadLanes(); err != nil {
 			return err
 		}
 	} else if len(numbers) > 0 {
-		t, _ := readTitle(s.log.used[numbers[0]].f)
+		t := s.log.used[numbers[0]].found
 		s.seq, s.eventSeq, s.acked, s.token = t.seq, max(t.event, 1), t.acked, t.token
 	}
+	s.log.newest = p.segment
 	var end place
 	for k, n := range numbers {
+		s.log.newest = max(s.log.newest, n)
 		if n < p.segment {
 			continue
 		}
@@ -181,7 +192,10 @@ func (s *Store) replaySegment(seg *segment, off, limit int64) (int64, error) {
 			}
 			continue
 		}
-		next, rotten := s.afterDamage(seg, off, limit)
+		next, rotten, err := s.afterDamage(seg, off, limit)
+		if err != nil {
+			return 0, err
+		}
 		if !rotten {
 			return off, nil
 		}
@@ -198,24 +212,26 @@ func (s *Store) replaySegment(seg *segment, off, limit int64) (int64, error) {
 // readRecord reads a record; ok: it is whole. With all its body is looked at too; else damage of it is found when it is read.
 func readRecord(seg *segment, off int64, all bool) (h head, meta []byte, ok bool, err error) {
 	var b [headSize]byte
-	if n, err := seg.f.ReadAt(b[:], off); n < headSize {
-		if err == io.EOF || err == io.ErrUnexpectedEOF || off+headSize > seg.size {
-			err = nil
-		}
+	n, err := readPart(seg.f, b[:], off)
+	if err != nil {
 		return h, nil, false, err
 	}
-	h, ok = readHead(b[:], seg.number)
+	h, ok = readHead(b[:n], seg.number)
 	if !ok || off+h.size() > seg.size {
 		return head{}, nil, false, nil
 	}
 	meta = make([]byte, h.meta)
-	if n, _ := seg.f.ReadAt(meta, off+headSize); n < len(meta) || checksum(meta) != h.metaCRC {
-		return h, nil, false, nil
+	n, err = readPart(seg.f, meta, off+headSize)
+	if err != nil || n < len(meta) || checksum(meta) != h.metaCRC {
+		return h, nil, false, err
 	}
 	if all && h.body > 0 {
 		sum := crc32.New(castagnoli)
 		_, err := io.Copy(sum, io.NewSectionReader(seg.f, off+headSize+int64(h.meta), int64(h.body)))
-		if err != nil || sum.Sum32() != h.bodyCRC {
+		if err != nil {
+			return h, nil, false, fmt.Errorf("%w: a body at %d: %w", errRead, off, err)
+		}
+		if sum.Sum32() != h.bodyCRC {
 			return h, nil, false, nil
 		}
 	}
@@ -224,37 +240,42 @@ func readRecord(seg *segment, off int64, all bool) (h head, meta []byte, ok bool
 
 // afterDamage looks behind something that is no record. If the log says that it had been durable there, it is rot, and
 // the next record is where to go on. Else the log ends: nobody was told that what follows was stored.
-func (s *Store) afterDamage(seg *segment, off, limit int64) (next int64, rotten bool) {
+func (s *Store) afterDamage(seg *segment, off, limit int64) (next int64, rotten bool, err error) {
 	if limit > off {
-		if at, ok := nextHead(seg.f, limit, seg.number, off+8); ok {
-			return at, true
+		if next, err = nextHead(seg.f, limit, seg.number, off+8); next == 0 {
+			next = limit
 		}
-		return limit, true
+		return next, true, err
 	}
 	first := int64(0)
 	for at := off; ; {
-		found, ok := nextHead(seg.f, seg.size, seg.number, at+8)
-		if !ok {
-			return 0, false
+		found, err := nextHead(seg.f, seg.size, seg.number, at+8)
+		if found == 0 {
+			return 0, false, err
 		}
 		if first == 0 {
 			first = found
 		}
 		var b [headSize]byte
-		seg.f.ReadAt(b[:], found)
+		if _, err := readPart(seg.f, b[:], found); err != nil {
+			return 0, false, err
+		}
 		if h, _ := readHead(b[:], seg.number); int64(h.synced) > off {
-			return first, true
+			return first, true, nil
 		}
 		at = found
 	}
 }
 
-// nextHead finds the next head of a record, from an offset on.
-func nextHead(f file, size int64, number uint64, from int64) (int64, bool) {
+// nextHead finds the next head of a record, from an offset on; 0: there is none.
+func nextHead(f file, size int64, number uint64, from int64) (int64, error) {
 	const step = 1 << 20
 	b := make([]byte, step+headSize)
 	for at := align(from); at+headSize <= size; at += step {
-		n, _ := f.ReadAt(b[:min(int64(len(b)), size-at)], at)
+		n, err := readPart(f, b[:min(int64(len(b)), size-at)], at)
+		if err != nil {
+			return 0, err
+		}
 		for k := 0; k+headSize <= n; {
 			i := bytes.Index(b[k:n], magic[:])
 			if i < 0 {
@@ -263,13 +284,13 @@ func nextHead(f file, size int64, number uint64, from int64) (int64, bool) {
 			start := k + i - 5
 			if start >= 0 && start < step && start%8 == 0 && start+headSize <= n {
 				if _, ok := readHead(b[start:n], number); ok {
-					return at + int64(start), true
+					return at + int64(start), nil
 				}
 			}
 			k += i + 1
 		}
 	}
-	return 0, false
+	return 0, nil
 }
 
 // replayRecord changes memory as the record says.
@@ -311,7 +332,7 @@ func (s *Store) replayRecord(h head, at place, meta []byte, gap bool) error {
 func (s *Store) replayMove(h head, at place, b []byte) error {
 	r := reader{b: b}
 	encoded, state := r.bytes(), r.bytes()
-	fresh, err := decodeMessage(h.seq, state)
+	fresh, err := decodeMessage(h.seq, state, 0)
 	if err = errors.Join(r.err, err); err != nil {
 		return err
 	}

@@ -2,7 +2,9 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -126,8 +128,12 @@ func (s *Store) Close() error {
 	if err == nil && s.broken == nil {
 		err = s.checkpoint(true)
 	}
+	path := s.index.db.Path()
 	if e := s.index.close(); err == nil {
 		err = e
+	}
+	if errors.Is(s.broken, errIndex) {
+		os.Rename(path, path+".bad") // the next Open makes a new one; if this fails, it will find the damage again
 	}
 	s.log.closeFiles()
 	if e := s.unlock(); err == nil {
