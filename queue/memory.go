@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"sort"
 	"strconv"
 	"strings"
@@ -27,6 +26,7 @@ type Memory struct {
 	used     int64
 	order    []slot // by seq
 	gone     int    // number of slots whose message was forgotten
+	kept     int    // number of messages without a body: others need not be looked at to forget some
 	byID     map[string]*message
 	byKey    map[[2]string]*message
 	tokens   uint64
@@ -79,10 +79,13 @@ func (m *Memory) Put(ctx context.Context, b *Batch) (Stored, error) {
 	if s, known, err := m.known(b); known || err != nil {
 		return s, err
 	}
-	body, err := readBody(b.Body, m.room())
+	s := share{of: m}
+	defer s.give() // the body may panic
+	body, err := readBody(b.Body, s.take)
 	if err != nil {
 		return Stored{}, err
 	}
+	s.give()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -123,45 +126,6 @@ func (m *Memory) knownLocked(b *Batch) (Stored, bool, error) {
 		return Stored{}, false, ErrKeyConflict
 	}
 	return Stored{Message: first.id, Known: true}, true, nil
-}
-
-// room is how large a body may be; -1: as large as it likes.
-func (m *Memory) room() int64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.Limit <= 0 {
-		return -1
-	}
-	return max(m.Limit-m.used, 0)
-}
-
-func readBody(b Body, room int64) ([]byte, error) {
-	size := b.Size()
-	if room >= 0 && size > room {
-		return nil, ErrFull
-	}
-	r, err := b.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	var in io.Reader = r
-	switch {
-	case size >= 0:
-		in = io.LimitReader(r, size+1)
-	case room >= 0:
-		in = io.LimitReader(r, room+1)
-	}
-	body, err := io.ReadAll(in)
-	switch {
-	case err != nil:
-		return nil, err
-	case size >= 0 && int64(len(body)) != size:
-		return nil, fmt.Errorf("%w: the body does not have the %d bytes it announced", ErrInvalid, size)
-	case room >= 0 && int64(len(body)) > room:
-		return nil, ErrFull
-	}
-	return body, nil
 }
 
 func newMessage(b *Batch, body []byte) *message {
@@ -262,6 +226,7 @@ func (m *Memory) settled(msg *message) {
 	}
 	m.used -= int64(len(msg.body))
 	msg.body, msg.gone = nil, true
+	m.kept++
 	if msg.Keep <= 0 && !msg.damaged {
 		m.forget(msg)
 	}
@@ -269,6 +234,7 @@ func (m *Memory) settled(msg *message) {
 
 func (m *Memory) forget(msg *message) {
 	m.used -= msg.size
+	m.kept--
 	delete(m.byID, msg.id)
 	if msg.Key != "" {
 		delete(m.byKey, [2]string{msg.Tenant, msg.Key})

@@ -153,6 +153,9 @@ func (m *Memory) expire(c *Change, done *Changed) {
 }
 
 func (m *Memory) forgetAll(c *Change, done *Changed) {
+	if m.kept == 0 {
+		return
+	}
 	named := c.Where.Message != "" || c.Where.State == Damaged
 	m.each(&c.Where, 0, func(msg *message) bool {
 		if !msg.gone || msg.damaged && !named || msg.ended.Add(msg.Keep).After(c.Now) || !matches(msg, &c.Where) {

@@ -53,7 +53,12 @@ func openIndex(path string, noSync bool) (x *index, err error) {
 		return nil, err
 	}
 	err = db.Update(func(tx *bolt.Tx) error {
+		found := 0
+		tx.ForEach(func([]byte, *bolt.Bucket) error { found++; return nil })
 		for _, b := range buckets {
+			if found > 0 && tx.Bucket(b) == nil || found > len(buckets) {
+				return fmt.Errorf("%w: of its buckets some are missing or strange", errIndex)
+			}
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
