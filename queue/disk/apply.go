@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 
 	"github.com/postrider/postrider/queue"
@@ -314,12 +315,22 @@ func (s *Store) oldest(max int, upTo uint64) (all []event, err error) {
 	return all, nil
 }
 
-// fail ends the store: its index cannot be read. The next Open makes a new one from the log.
+// fail ends the store. An index that is damaged is out of the way at once, should Close never come: the next Open makes
+// a new one from the log.
 func (s *Store) fail(err error) {
-	if s.broken == nil {
-		s.broken = err
-		s.unusable.Store(true)
+	if s.broken != nil {
+		return
 	}
+	s.broken = err
+	s.unusable.Store(true)
+	if errors.Is(err, errIndex) {
+		s.report("the store must be closed and opened again", "because", err)
+		s.dropIndex()
+	}
+}
+
+func (s *Store) dropIndex() {
+	os.Rename(s.index.path, s.index.path+".bad") // if this fails the next Open finds the damage, or a call after it
 }
 
 // meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it cannot be read. That is so also

@@ -251,8 +251,6 @@ func (s *Store) tidy() {
 	err := s.compact()
 	switch {
 	case err == nil, errors.Is(err, queue.ErrFull), errors.Is(err, queue.ErrClosed):
-	case errors.Is(err, errRead): // what cannot be read is not moved; at the latest it ends when it expires
-		s.report("the oldest segment cannot be emptied", "because", err)
 	default:
 		s.mu.Lock()
 		s.fail(err)

@@ -235,16 +235,20 @@ func (l *log) write(records []pending) error {
 	return nil
 }
 
-// writeRun writes records of one segment. The segment before it is durable already, as the title says.
+// writeRun writes records of one segment. The segment before it is durable already, as the title says; and the title is before its
+// records are, or a crash could leave records of a number that is given again.
 func (l *log) writeRun(s *segment, records []pending) error {
 	if records[0].title != nil {
 		if err := s.f.writeAll([][]byte{records[0].title}, 0); err != nil {
 			return err
 		}
+		if err := s.f.sync(); err != nil {
+			return err
+		}
 		records = records[1:]
 	}
 	if len(records) == 0 {
-		return s.f.sync()
+		return nil
 	}
 	// The zeros behind a record and the head of the next stand together, in one buffer for all.
 	between := slices.Grow(l.between[:0], (len(records)+1)*(headSize+8))

@@ -2,6 +2,8 @@ package disk
 
 import (
 	"errors"
+	"math"
+	"time"
 
 	"github.com/postrider/postrider/queue"
 )
@@ -21,16 +23,15 @@ func (s *Store) compact() error {
 	off := int64(pageSize)
 	var b [headSize]byte
 	for {
-		if n, err := readPart(in.f, b[:], off); err != nil || n < headSize {
-			return err
-		}
-		h, ok := readHead(b[:], number)
+		n, err := readPart(in.f, b[:], off)
+		h, ok := readHead(b[:n], number)
 		if !ok {
-			next, err := nextHead(in.f, in.size, number, off+8)
-			if next == 0 {
-				return err
+			if off = in.passOver(off + 8); err != nil {
+				s.unmoved(number, err)
 			}
-			off = next
+			if off == 0 {
+				return s.loseUnread(number)
+			}
 			continue
 		}
 		if h.kind == putRecord || h.kind == moveRecord {
@@ -40,6 +41,89 @@ func (s *Store) compact() error {
 		}
 		off += h.size()
 	}
+}
+
+// passOver finds the next head of a record behind a place that is damaged or cannot be read; 0: there is none.
+func (s *segment) passOver(off int64) int64 {
+	for off < s.size {
+		end := (off/pageSize + 1) * pageSize
+		next, err := nextHead(s.f, min(end+headSize, s.size), s.number, off)
+		for at := align(off); err != nil && at < end && next == 0; at += 8 { // some of the page may be readable
+			var b [headSize]byte
+			n, _ := readPart(s.f, b[:], at)
+			if _, ok := readHead(b[:n], s.number); ok {
+				next = at
+			}
+		}
+		if next > 0 {
+			return next
+		}
+		off = end
+	}
+	return 0
+}
+
+// patience is how long what cannot be read keeps its segment, and with it all later ones.
+const patience = 10 * time.Minute
+
+// unmoved notes that something of a segment cannot be read and moved.
+func (s *Store) unmoved(number uint64, err error) {
+	if s.unread.segment != number {
+		s.unread.segment, s.unread.since = number, time.Now()
+		s.report("the oldest segment cannot be emptied", "segment", number, "because", err)
+	}
+}
+
+// loseUnread sets aside, when it was tried for long enough, what is left in a segment and cannot be read, and moves what is known
+// of it.
+func (s *Store) loseUnread(number uint64) error {
+	if s.unread.segment != number || time.Since(s.unread.since) < s.patience {
+		return nil
+	}
+	for from, more := uint64(0), true; more; {
+		var err error
+		if from, more, err = s.loseSome(number, from); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) loseSome(number, from uint64) (next uint64, more bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seqs, next, err := s.numbers(&queue.Query{}, from)
+	for _, seq := range seqs {
+		m := s.loadNamed(seq)
+		if s.broken != nil || s.closed {
+			return 0, false, s.broken
+		}
+		if m == nil || m.at.segment != number || m.unacked > 0 {
+			continue
+		}
+		whole := make([]byte, m.at.size())
+		if s.log.read(number, whole, m.at.off) == nil {
+			continue // it will be moved
+		}
+		if err := s.lose(m); err != nil {
+			return 0, false, err
+		}
+	}
+	return next, next != math.MaxUint64 && err == nil, err
+}
+
+// lose ends what has not ended of a message that cannot be read; then, when that is told, it moves what is known of it.
+func (s *Store) lose(m *message) error {
+	s.touch(m)
+	if m.open == 0 {
+		return s.rewrite(m, nil)
+	}
+	if err := s.log.ensure(m.room(), true); err != nil {
+		return err
+	}
+	c := changes{now: m.latest(), event: s.eventSeq}
+	s.setAside(m, &c)
+	return s.write(setRecord, c.event, c.encode(0))
 }
 
 // wasteful is the segment to empty, if any.
@@ -80,15 +164,13 @@ func (s *Store) move(h head, from place) error {
 			err = queue.ErrDamaged
 		}
 	}
-	if errors.Is(err, queue.ErrDamaged) && m.open > 0 {
-		if err := s.log.ensure(m.room(), true); err != nil {
-			return err
-		}
-		c := changes{now: m.latest(), event: s.eventSeq}
-		s.setAside(m, &c)
-		return s.write(setRecord, c.event, c.encode(0))
-	}
-	if err != nil && !errors.Is(err, queue.ErrDamaged) {
+	switch {
+	case errors.Is(err, queue.ErrDamaged):
+		return s.lose(m)
+	case errors.Is(err, errRead):
+		s.unmoved(from.segment, err)
+		return nil
+	case err != nil:
 		return err
 	}
 	return s.rewrite(m, body)

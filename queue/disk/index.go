@@ -22,7 +22,10 @@ import (
 //	keys      hash of tenant and key → number
 //	events    number of the last → run of events
 //	position  "position" → checkpoint
-type index struct{ db *bolt.DB }
+type index struct {
+	db   *bolt.DB
+	path string
+}
 
 var buckets = [][]byte{[]byte("messages"), []byte("lanes"), []byte("times"), []byte("keys"), []byte("events"), []byte("position")}
 
@@ -69,7 +72,7 @@ func openIndex(path string, noSync bool) (x *index, err error) {
 		db.Close()
 		return nil, err
 	}
-	return &index{db}, nil
+	return &index{db, path}, nil
 }
 
 // guard turns a panic of the index into an error: bbolt trusts its file, and panics where it lies.

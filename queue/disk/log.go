@@ -13,16 +13,15 @@ import (
 
 // segment is a file of the log, or a free one.
 type segment struct {
-	name     string
-	f        file
-	size     int64
-	number   uint64
-	found    title        // as Open found it
-	end      int64        // of what was appended
-	synced   atomic.Int64 // of what is durable
-	readers  int          // guarded by log.mu
-	previous uint64
-	sealed   bool // nothing may be appended
+	name    string
+	f       file
+	size    int64
+	number  uint64
+	found   title        // as Open found it
+	end     int64        // of what was appended
+	synced  atomic.Int64 // of what is durable
+	readers int          // guarded by log.mu
+	sealed  bool         // nothing may be appended
 }
 
 // log is the append-only log. Records get their place when they are appended, in that order; one goroutine
@@ -32,24 +31,24 @@ type log struct {
 	spool  uint64
 	length int64 // of a segment
 
-	waking  atomic.Int64 // callers who were woken and do not run yet
-	mu      sync.Mutex
-	wake    sync.Cond // there is something to do, or the end
-	calls   []*call
-	current *segment
-	newest  uint64 // the greatest number that was given
-	used    map[uint64]*segment
-	spare   []*segment
-	rotten  []string // files that are left alone, for nobody knows which segments they are
-	files   int      // for names
-	open    *batch   // gathering
-	hurried bool     // it must not wait for more
-	writing *batch   // the one before
-	err     error    // the log is dead: see fail
-	closed  bool
-	ended   bool // no call is made any more
-	starved bool // a Put found no room
-	over    chan struct{}
+	waking   atomic.Int64 // callers who were woken and do not run yet
+	mu       sync.Mutex
+	wake     sync.Cond // there is something to do, or the end
+	calls    []*call
+	current  *segment
+	newest   uint64 // the greatest number that was given
+	used     map[uint64]*segment
+	spare    []*segment
+	untitled []*segment // whose titles are lost; those without a number are left alone
+	files    int        // for names
+	open     *batch     // gathering
+	hurried  bool       // it must not wait for more
+	writing  *batch     // the one before
+	err      error      // the log is dead: see fail
+	closed   bool
+	ended    bool // no call is made any more
+	starved  bool // a Put found no room
+	over     chan struct{}
 
 	// Of the committer alone, to be used again:
 	unused  []pending
@@ -138,9 +137,11 @@ func (l *log) fitting(size int64) int {
 	return best
 }
 
+func logName(n int) string { return fmt.Sprintf("log-%06d", n) }
+
 func (l *log) allocate(size int64) (*segment, error) {
 	l.files++
-	name := fmt.Sprintf("log-%06d", l.files)
+	name := logName(l.files)
 	f, err := l.dir.create(name, size)
 	if err != nil {
 		return nil, err
@@ -184,12 +185,14 @@ func (l *log) rotate(size int64, t title) error {
 	s := l.spare[n]
 	l.spare = append(l.spare[:n], l.spare[n+1:]...)
 	t.spool, t.number = l.spool, l.newest+1
-	t.oldest = t.number
+	if t.oldest = l.oldest(); t.oldest == 0 {
+		t.oldest = t.number
+	}
 	if l.current != nil {
-		t.previous, t.oldest = uint64(l.current.end), l.oldest()
+		t.previous = uint64(l.current.end)
 	}
 	l.newest = t.number
-	s.number, s.end, s.previous = t.number, pageSize, t.previous
+	s.number, s.end = t.number, pageSize
 	s.sealed = false
 	s.synced.Store(0)
 	l.used[s.number] = s
@@ -211,7 +214,7 @@ func (l *log) end() *place {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current == nil {
-		return &place{}
+		return &place{segment: l.newest}
 	}
 	return &place{segment: l.current.number, off: l.current.end}
 }
@@ -354,6 +357,11 @@ func (l *log) closeFiles() {
 	}
 	for _, s := range l.spare {
 		s.f.Close()
+	}
+	for _, s := range l.untitled {
+		if s.number == 0 {
+			s.f.Close()
+		}
 	}
 }
 

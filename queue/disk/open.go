@@ -86,7 +86,7 @@ func (c Config) open() (*Store, error) {
 // recover opens the index and reads the log from where it ends.
 func (c Config) recover(files folder, spool uint64, path string) (*Store, error) {
 	s := &Store{logger: c.Log, prefix: fmt.Sprintf("%08x-", uint32(spool)), eventSeq: 1,
-		window: cmp.Or(c.window, 1<<16), every: cmp.Or(c.every, checkpointEvery), tooFar: tooFarBehind,
+		window: cmp.Or(c.window, 1<<16), every: cmp.Or(c.every, checkpointEvery), tooFar: tooFarBehind, patience: cmp.Or(c.patience, patience),
 		messages: map[uint64]*message{}, keys: map[string]uint64{}, live: map[uint64]int64{}, outbox: never,
 		nudged: make(chan struct{}, 1), quit: make(chan struct{}), over: make(chan struct{}),
 		sched: schedule{lanes: map[laneName]*lane{}, tenants: map[tenantKey]*tenant{}, horizon: never}}
@@ -134,6 +134,8 @@ func makeFormat(files folder) (uint64, error) {
 		case err == errCode:
 		case err != nil:
 			return 0, fmt.Errorf("the title of %s: %w", name, err)
+		case spool != 0 && t.spool != 0 && t.spool != spool:
+			return 0, fmt.Errorf("disk: the file %s is lost, and files of several queues are here", formatName)
 		case t.spool != 0:
 			spool = t.spool
 		}

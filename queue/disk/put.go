@@ -159,8 +159,11 @@ func (s *Store) byKey(tenant, key string) (*message, error) {
 	}
 	var seq uint64
 	err := s.index.view(func(tx *bolt.Tx) error {
-		if v := tx.Bucket(keysBucket).Get(hash); len(v) == 8 {
+		switch v := tx.Bucket(keysBucket).Get(hash); {
+		case len(v) == 8:
 			seq = be.Uint64(v)
+		case v != nil:
+			return errCode
 		}
 		return nil
 	})
@@ -171,7 +174,7 @@ func (s *Store) byKey(tenant, key string) (*message, error) {
 	if seq == 0 {
 		return nil, nil
 	}
-	m := s.load(seq)
+	m := s.loadNamed(seq)
 	if m != nil && string(m.key) != string(hash) {
 		s.fail(fmt.Errorf("%w: key of message %d", errIndex, seq))
 		return nil, s.broken

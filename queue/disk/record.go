@@ -101,7 +101,7 @@ func readPart(f file, b []byte, off int64) (n int, err error) {
 	return n, fmt.Errorf("%w: %d bytes at %d: %w", errRead, len(b), off, err)
 }
 
-// A segment begins with a page of its own, in which the title stands twice, so that no single damage takes a segment:
+// A segment begins with a page of its own:
 //
 //	 0  4  CRC-32C of the bytes 4 to 72
 //	 4  4  magic and version
@@ -110,12 +110,9 @@ func readPart(f file, b []byte, off int64) (n int, err error) {
 //	24  8  where the segment before it ended, all durable
 //	32  8  number of the oldest segment that was in use
 //	40  8  the counters at its beginning: messages, events, acknowledged events, tokens
-//
-// A crash can tear the first from the second, but neither in itself, for it is in one sector; then the first is whole, and counts.
 const (
 	pageSize    = 4096
 	titleLength = 72
-	secondTitle = 2048
 )
 
 var titleMagic = [4]byte{'p', 'r', 'l', 1}
@@ -130,41 +127,41 @@ type title struct {
 }
 
 func (t *title) write() []byte {
-	page := make([]byte, secondTitle+titleLength)
-	b := page[:titleLength]
+	b := make([]byte, titleLength)
 	copy(b[4:], titleMagic[:])
 	for n, v := range t.fields() {
 		binary.LittleEndian.PutUint64(b[8+8*n:], *v)
 	}
 	binary.LittleEndian.PutUint32(b, checksum(b[4:]))
-	copy(page[secondTitle:], b)
-	return page
+	return b
 }
 
 func (t *title) fields() []*uint64 {
 	return []*uint64{&t.spool, &t.number, &t.previous, &t.oldest, &t.seq, &t.event, &t.acked, &t.token}
 }
 
-// readTitle reads the page at the beginning of a segment. A fresh one has the zero title; errCode: it has none that is whole.
-func readTitle(f file) (title, error) {
-	page := make([]byte, pageSize)
-	n, err := readPart(f, page, 0)
+// readTitle reads the page at the beginning of a segment. A fresh one has the zero title; errCode: it was there and is lost.
+func readTitle(f file) (t title, err error) {
+	b := make([]byte, pageSize)
+	n, err := readPart(f, b, 0)
 	if err != nil {
-		return title{}, err
+		return t, err
 	}
-	for _, at := range []int{0, secondTitle} {
-		b := page[at : at+titleLength]
-		if [4]byte(b[4:8]) != titleMagic || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
-			continue
-		}
-		var t title
+	if n >= titleLength && [4]byte(b[4:8]) == titleMagic && binary.LittleEndian.Uint32(b) == checksum(b[4:titleLength]) {
 		for n, v := range t.fields() {
 			*v = binary.LittleEndian.Uint64(b[8+8*n:])
 		}
 		return t, nil
 	}
-	if len(bytes.Trim(page[:n], "\x00")) == 0 {
-		return title{}, nil
+	// A file without title is fresh only if nothing is behind it either: what fails to be read may come back as zeros. The log is
+	// without gaps, so that few places show whether there is something.
+	for off := int64(0); n > 0; off = max(2*off, pageSize) {
+		if len(bytes.Trim(b[:n], "\x00")) > 0 {
+			return t, errCode
+		}
+		if n, err = readPart(f, b, max(2*off, pageSize)); err != nil {
+			return t, err
+		}
 	}
-	return title{}, errCode
+	return t, nil
 }

@@ -14,81 +14,24 @@ import (
 // errPosition: the index does not belong to the log that is there.
 var errPosition = errors.New("disk: the index is not that of this log")
 
-// find opens the files of the log.
-func (l *log) find() error {
-	names, err := l.dir.list("log-")
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		var n int
-		if _, err := fmt.Sscanf(name, "log-%d", &n); err != nil {
-			continue
-		}
-		l.files = max(l.files, n)
-		f, err := l.dir.open(name)
-		if err != nil {
-			return err
-		}
-		size, err := f.size()
-		if err != nil {
-			return err
-		}
-		s := &segment{name: name, f: f, size: size, end: size}
-		s.synced.Store(size)
-		t, err := readTitle(f)
-		switch {
-		case err == errCode:
-			l.rotten = append(l.rotten, name)
-			f.Close()
-		case err != nil:
-			f.Close()
-			return fmt.Errorf("the title of %s: %w", name, err)
-		case t.spool != l.spool && t.spool != 0:
-			f.Close()
-			return fmt.Errorf("disk: %s belongs to another queue", name)
-		case t.number > 0 && size > pageSize:
-			s.number, s.previous, s.found = t.number, t.previous, t
-			l.used[s.number] = s
-		case size >= l.length:
-			l.spare = append(l.spare, s)
-		default: // made, but not to its end
-			f.Close()
-			if err := l.dir.remove(name); err != nil {
-				return err
-			}
-		}
-	}
-	l.dropOld()
-	return nil
-}
-
-// dropOld makes spare what the newest segment says was not in use any more.
-func (l *log) dropOld() {
-	numbers := l.numbers()
-	for _, n := range numbers {
-		if n < l.used[numbers[len(numbers)-1]].found.oldest {
-			l.spare = append(l.spare, l.used[n])
-			delete(l.used, n)
-		}
-	}
-}
-
 // replay reads the log from where the index ends.
 func (s *Store) replay() error {
 	p, err := s.readPosition()
 	if err != nil {
 		return err
 	}
-	for _, name := range s.log.rotten {
-		s.report("a file of the log has a damaged title and is left alone", "file", name)
+	if err := s.log.identify(p.segment); err != nil {
+		return err
+	}
+	for _, u := range s.log.untitled {
+		s.report("a file of the log has lost its title; without a number it is left alone", "file", u.name, "number", u.number)
 	}
 	numbers := s.log.numbers()
 	if p.spool != 0 {
 		s.seq, s.eventSeq, s.acked, s.token, s.live = p.seq, p.eventSeq, p.acked, p.token, p.live
 		s.indexed, s.eventsIndexed = p.seq, p.eventSeq-1
 		s.passedTo, s.savedLive = p.segment, p.live
-		if p.segment != 0 && s.log.used[p.segment] == nil && len(s.log.rotten) == 0 {
+		if p.segment != 0 && s.log.used[p.segment] == nil && !s.log.puzzled() {
 			return fmt.Errorf("%w: segment %d is not there", errPosition, p.segment)
 		}
 		if err := s.loadLanes(); err != nil {
@@ -99,7 +42,7 @@ func (s *Store) replay() error {
 		s.seq, s.eventSeq, s.acked, s.token = t.seq, max(t.event, 1), t.acked, t.token
 	}
 	s.log.newest = p.segment
-	var end place
+	end, before := place{segment: p.segment, off: p.off}, p.segment
 	for k, n := range numbers {
 		s.log.newest = max(s.log.newest, n)
 		if n < p.segment {
@@ -107,7 +50,7 @@ func (s *Store) replay() error {
 		}
 		seg, limit := s.log.used[n], int64(0)
 		if k+1 < len(numbers) && numbers[k+1] == n+1 {
-			limit = int64(s.log.used[n+1].previous)
+			limit = int64(s.log.used[n+1].found.previous)
 		} else if k+1 < len(numbers) {
 			s.report("segments of the log are missing", "after", n, "before", numbers[k+1])
 		}
@@ -119,14 +62,20 @@ func (s *Store) replay() error {
 			end = place{segment: n, off: from}
 			break
 		}
-		off, err := s.replaySegment(seg, from, limit)
+		off, err := s.replaySegment(seg, from, limit, before > 0 && n > before+1)
 		if err != nil {
 			return err
 		}
-		end = place{segment: n, off: off}
+		end, before = place{segment: n, off: off}, n
+	}
+	if len(s.log.untitled) > 0 { // what was in such a file may have had greater numbers than any that is known
+		s.seq, s.eventSeq, s.token = s.seq+manyMore, s.eventSeq+manyMore, s.token+manyMore
 	}
 	return s.resume(p, end)
 }
+
+// manyMore is more than the messages, events or leases of a segment.
+const manyMore = 1 << 24
 
 // resume makes the log ready to go on behind its end. After a crash that is a new segment: what a
 // torn write left behind the end must never be found again.
@@ -168,9 +117,8 @@ func (s *Store) readPosition() (*position, error) {
 }
 
 // replaySegment replays a segment from an offset on and says where it ends. limit is where it surely ends, 0 if that
-// is not known: then what is no record may be where a crash tore a write.
-func (s *Store) replaySegment(seg *segment, off, limit int64) (int64, error) {
-	gap := false
+// is not known: then what is no record may be where a crash tore a write. gap: something before it is missing.
+func (s *Store) replaySegment(seg *segment, off, limit int64, gap bool) (int64, error) {
 	for limit == 0 || off < limit {
 		h, meta, ok, err := readRecord(seg, off, limit == 0)
 		if err != nil {
@@ -270,7 +218,7 @@ func (s *Store) afterDamage(seg *segment, off, limit int64) (next int64, rotten 
 // nextHead finds the next head of a record, from an offset on; 0: there is none.
 func nextHead(f file, size int64, number uint64, from int64) (int64, error) {
 	const step = 1 << 20
-	b := make([]byte, step+headSize)
+	b := make([]byte, max(0, min(step, size-from))+headSize)
 	for at := align(from); at+headSize <= size; at += step {
 		n, err := readPart(f, b[:min(int64(len(b)), size-at)], at)
 		if err != nil {
@@ -301,6 +249,9 @@ func (s *Store) replayRecord(h head, at place, meta []byte, gap bool) error {
 		m, err := decodeMeta(meta)
 		if err != nil {
 			return err
+		}
+		if h.seq <= s.seq {
+			return errCode // numbers are never given twice
 		}
 		for seq := s.seq + 1; gap && seq < h.seq && h.seq-seq < 10_000; seq++ {
 			s.lost(seq, place{segment: at.segment, off: at.off})

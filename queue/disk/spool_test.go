@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,110 +109,6 @@ func read(s *disk.Store, id string) (string, error) {
 	defer r.Close()
 	all, err := io.ReadAll(r)
 	return string(all), err
-}
-
-// A title stands twice. With both gone nobody knows which segment that is: it is left as it is, its messages are set aside, and the rest
-// goes on.
-func TestTitlesLost(t *testing.T) {
-	kept := filepath.Join(t.TempDir(), "spool")
-	makeSpool(t, kept)
-	for _, at := range [][]int64{{0}, {2048}, {0, 2048}} {
-		for _, index := range []string{"kept", "lost"} {
-			t.Run(fmt.Sprint(at, " index ", index), func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "spool")
-				copyDir(t, kept, dir)
-				path := filepath.Join(dir, "log-000001")
-				f, err := os.OpenFile(path, os.O_RDWR, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer f.Close()
-				for _, at := range at {
-					f.WriteAt(bytes.Repeat([]byte{0x55}, 512), at)
-				}
-				before, _ := os.ReadFile(path)
-				if index == "lost" {
-					os.Remove(filepath.Join(dir, "index"))
-				}
-				var said bytes.Buffer
-				s := open(t, disk.Config{Dir: dir, Segment: 16 << 10, Log: slog.New(slog.NewTextHandler(&said, nil))})
-				whole := 0
-				for _, i := range list(t, s) {
-					if body, err := read(s, i.ID.Message); err == nil && body != "" {
-						whole++
-					}
-				}
-				if len(at) == 1 && whole != 24 {
-					t.Errorf("%d of 24 items have their bodies", whole)
-				}
-				for n := range 20 { // more than there are spare segments
-					b := &queue.Batch{Now: spoolTime, Key: fmt.Sprint("new", n), Body: queue.Bytes(strings.Repeat("x", 5000)), Items: []queue.Item{{Lane: "new"}}}
-					st, err := s.Put(t.Context(), b)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if body, err := read(s, st.Message); err != nil || len(body) != 5000 {
-						t.Errorf("a new body of %d bytes, %v", len(body), err)
-					}
-				}
-				if len(at) == 1 {
-					return
-				}
-				if index == "kept" {
-					claimed, err := s.Claim(t.Context(), queue.ClaimRequest{Now: spoolTime.Add(2 * time.Hour), Lease: time.Minute, Max: 1000})
-					if err != nil {
-						t.Fatal(err)
-					}
-					for _, i := range claimed.Items {
-						if i.Lane != "new" {
-							t.Errorf("%v is given out without its message", i.ID)
-						}
-					}
-					got := map[queue.State]int{}
-					for _, i := range list(t, s) {
-						got[i.State]++
-					}
-					if want := "map[damaged:20 delivered:1 failed:1 held:2 leased:20]"; fmt.Sprint(got) != want {
-						t.Errorf("items: %v, want %s", got, want)
-					}
-				}
-				if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
-					t.Errorf("the file was written to, %v", err)
-				}
-				if !strings.Contains(said.String(), "log-000001") {
-					t.Errorf("it is not reported: %s", said.String())
-				}
-			})
-		}
-	}
-}
-
-// The small file with the format and the name is made again; a file of another queue is not taken for a free one.
-func TestFormatLost(t *testing.T) {
-	kept, other := filepath.Join(t.TempDir(), "spool"), filepath.Join(t.TempDir(), "other")
-	makeSpool(t, kept)
-	makeSpool(t, other)
-	if err := os.Remove(filepath.Join(kept, "format")); err != nil {
-		t.Fatal(err)
-	}
-	s := open(t, disk.Config{Dir: kept, Segment: 16 << 10})
-	if n := len(list(t, s)); n != 24 {
-		t.Errorf("%d items of 24", n)
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	stray, err := os.ReadFile(filepath.Join(other, "log-000001"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	os.WriteFile(filepath.Join(kept, "log-000099"), stray, 0o600)
-	if s, err := (disk.Config{Dir: kept, Segment: 16 << 10}).Open(); err == nil || !strings.Contains(err.Error(), "log-000099") {
-		if err == nil {
-			s.Close()
-		}
-		t.Errorf("Open with a file of another queue: %v", err)
-	}
 }
 
 func TestUnknownFormat(t *testing.T) {

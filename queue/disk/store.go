@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +26,8 @@ type Config struct {
 	every  time.Duration // between checkpoints. Zero: checkpointEvery
 	window int           // entries of the schedule in memory. Zero: 65536
 	noSync bool          // of the index
+
+	patience time.Duration // zero: patience
 }
 
 // Store is a queue.Store in a folder. It is safe for concurrent use, by one process.
@@ -38,6 +39,12 @@ type Store struct {
 	prefix string
 	unlock func() error
 	large  *allowance
+
+	unread struct { // what cannot be read, of the oldest segment; of keepUp alone
+		segment uint64
+		since   time.Time
+	}
+	patience time.Duration
 
 	behind   atomic.Bool // the index is too far
 	unusable atomic.Bool // closed or broken
@@ -128,12 +135,11 @@ func (s *Store) Close() error {
 	if err == nil && s.broken == nil {
 		err = s.checkpoint(true)
 	}
-	path := s.index.db.Path()
 	if e := s.index.close(); err == nil {
 		err = e
 	}
 	if errors.Is(s.broken, errIndex) {
-		os.Rename(path, path+".bad") // the next Open makes a new one; if this fails, it will find the damage again
+		s.dropIndex() // not every system renames a file that is open
 	}
 	s.log.closeFiles()
 	if e := s.unlock(); err == nil {
