@@ -8,8 +8,8 @@ import (
 	"github.com/postrider/postrider/queue"
 )
 
-// compact moves what lives in the oldest segment to the end of the log, if less than half of the log lives. What waits for
-// weeks would else keep all that came after it.
+// compact moves what lives in the oldest segment to the end of the log, if less than half of the log lives, and it is not small or
+// the disk is full. What waits for weeks would else keep all that came after it.
 func (s *Store) compact() error {
 	number, ok := s.wasteful()
 	if !ok {
@@ -139,7 +139,7 @@ func (s *Store) wasteful() (uint64, bool) {
 		live += n
 	}
 	count, size := s.log.inUse()
-	return number, count > 4 && live < (size-s.log.length)/2
+	return number, (count > 4 || s.log.isFull()) && live < (size-s.log.length)/2
 }
 
 // move moves a message that stands at that place. One with events stays: they are in the log where it is, and would be lost
@@ -203,7 +203,11 @@ func (s *Store) rewrite(m *message, body []byte) error {
 	c.b = append(c.b, body...)
 	c.bodyEnds()
 	c.head.kind, c.head.seq, c.head.event = moveRecord, m.seq, s.eventSeq
-	if err := s.log.ensure(c.head.size(), false); err != nil {
+	room, full := c.head.size(), s.log.isFull()
+	if full {
+		room += s.log.toSettle()
+	}
+	if err := s.log.ensure(room, full); err != nil {
 		return err
 	}
 	at, err := s.log.append(c, s.counters())

@@ -47,6 +47,7 @@ type log struct {
 	err      error      // the log is dead: see fail
 	closed   bool
 	ended    bool // no call is made any more
+	full     bool // there is no room for another segment
 	starved  bool // a Put found no room
 	over     chan struct{}
 
@@ -87,41 +88,44 @@ type place struct {
 
 func (p place) size() int64 { return align(headSize + int64(p.meta) + int64(p.body)) }
 
-// ensure makes sure that an append of that size will find its room. A reserve is kept for what must go on when the disk is
-// full: with urgent, the reserve may be used.
+// ensure makes sure that an append of that size will find its room. A reserve, a spare segment or most of the current one, is kept
+// for what must go on when the disk is full: with urgent, it may be used.
 func (l *log) ensure(size int64, urgent bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return l.err
 	}
-	if l.current.fits(size) {
-		return nil
-	}
-	want := 2
-	if urgent {
-		want = 1
-	}
-	if l.fitting(size) >= 0 && len(l.spare) >= want {
-		return nil
-	}
-	s, err := l.allocate(max(l.length, pageSize+align(size)))
-	if err != nil {
+	for !l.roomy(size, urgent) {
+		room := l.length
+		if !l.current.fits(size) && l.fitting(size) < 0 {
+			room = max(room, pageSize+align(size))
+		}
+		s, err := l.allocate(room)
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			l.starved = !urgent
+			l.full, l.starved = true, l.starved || !urgent
 			return fmt.Errorf("%w: %w", queue.ErrFull, err)
 		}
-		return fmt.Errorf("disk: no new segment: %w", err)
+		if err != nil {
+			return fmt.Errorf("disk: no new segment: %w", err)
+		}
+		l.spare, l.full = append(l.spare, s), false
 	}
-	l.spare = append(l.spare, s)
-	if len(l.spare) >= want && l.fitting(size) >= 0 {
-		return nil
-	}
-	if s, err = l.allocate(l.length); err != nil {
-		return fmt.Errorf("%w: %w", queue.ErrFull, err)
-	}
-	l.spare = append(l.spare, s)
 	return nil
+}
+
+// toSettle is what claims, and what makes room, leave to settlements. Puts leave more.
+func (l *log) toSettle() int64 { return l.length * 3 / 8 }
+
+func (l *log) roomy(size int64, urgent bool) bool {
+	fits := l.current.fits(size)
+	switch {
+	case urgent:
+		return fits || l.fitting(size) >= 0
+	case fits:
+		return len(l.spare) > 0 || l.current.fits(size+l.length/2)
+	}
+	return len(l.spare) > 1 && l.fitting(size) >= 0
 }
 
 func (s *segment) fits(size int64) bool { return s != nil && !s.sealed && s.end+size <= s.size }
@@ -224,6 +228,12 @@ func (l *log) continuable() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.current != nil && !l.current.sealed
+}
+
+func (l *log) isFull() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 // leave seals the current segment if a Put found no room and there is a spare one to go to.
