@@ -333,14 +333,17 @@ func (s *Store) dropIndex() {
 	os.Rename(s.index.path, s.index.path+".bad") // if this fails the next Open finds the damage, or a call after it
 }
 
-// meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it cannot be read. That is so also
-// when the medium fails, which may pass: claims would else meet this message again and again, and get no further.
+// meta reads what never changes of a message; it is durable, or memory has it. queue.ErrDamaged: it is lost; errRead: it may come
+// back.
 func (s *Store) meta(m *message) error {
 	if m.meta != nil {
 		return nil
 	}
 	b := make([]byte, headSize+int(m.at.meta))
-	if err := s.log.read(m.at.segment, b, m.at.off); err != nil {
+	switch err := s.log.read(m.at.segment, b, m.at.off); {
+	case errors.Is(err, errRead):
+		return err
+	case err != nil:
 		return errors.Join(queue.ErrDamaged, err)
 	}
 	h, ok := readHead(b, m.at.segment)

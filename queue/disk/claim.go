@@ -173,6 +173,10 @@ func (c *claim) take(l *lane) bool {
 		return false
 	}
 	err := s.meta(m)
+	if errors.Is(err, errRead) {
+		c.postpone(m, l)
+		return false
+	}
 	if errors.Is(err, queue.ErrDamaged) {
 		if c.room(m.room()) {
 			s.setAside(m, &c.done)
@@ -222,6 +226,25 @@ func (c *claim) take(l *lane) bool {
 	}
 	s.reindex(m) // who claims knows how long: nobody is woken
 	return len(due) > 0
+}
+
+// postpone lets a message that the medium does not give come up again in a minute, as if nobody had asked for it.
+func (c *claim) postpone(m *message, l *lane) {
+	s := c.s
+	if !c.room(m.room()) {
+		return
+	}
+	s.report("a message cannot be read now", "message", s.id(m.seq), "segment", m.at.segment, "offset", m.at.off)
+	s.touch(m)
+	for n := range m.items {
+		to := m.items[n]
+		if t, ok := to.ready(); ok && t <= c.now && m.lanes[to.lane] == l.name.lane {
+			to.due = c.now + time.Minute.Microseconds()
+			c.done.add(m, n, &to, false)
+			s.change(m, n, to, false, c.now)
+		}
+	}
+	s.reindex(m)
 }
 
 // setAside ends what has not ended of a message that cannot be read.

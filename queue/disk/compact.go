@@ -63,13 +63,29 @@ func (s *segment) passOver(off int64) int64 {
 	return 0
 }
 
-// patience is how long what cannot be read keeps its segment, and with it all later ones.
+// patience is how long what cannot be read keeps its segment, and with it all later ones, and an event those behind it.
 const patience = 10 * time.Minute
+
+// trouble is the number of something that cannot be read, and since when.
+type trouble struct {
+	number uint64
+	since  time.Time
+}
+
+// begin notes it, and says whether that is news.
+func (t *trouble) begin(number uint64) bool {
+	if t.number == number {
+		return false
+	}
+	t.number, t.since = number, time.Now()
+	return true
+}
+
+func (t *trouble) lasts(d time.Duration) bool { return time.Since(t.since) >= d }
 
 // unmoved notes that something of a segment cannot be read and moved.
 func (s *Store) unmoved(number uint64, err error) {
-	if s.unread.segment != number {
-		s.unread.segment, s.unread.since = number, time.Now()
+	if s.unread.begin(number) {
 		s.report("the oldest segment cannot be emptied", "segment", number, "because", err)
 	}
 }
@@ -77,7 +93,7 @@ func (s *Store) unmoved(number uint64, err error) {
 // loseUnread sets aside, when it was tried for long enough, what is left in a segment and cannot be read, and moves what is known
 // of it.
 func (s *Store) loseUnread(number uint64) error {
-	if s.unread.segment != number || time.Since(s.unread.since) < s.patience {
+	if s.unread.number != number || !s.unread.lasts(s.patience) {
 		return nil
 	}
 	for from, more := uint64(0), true; more; {

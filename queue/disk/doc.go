@@ -25,9 +25,9 @@
 // again. To sync the same file once more may say that all is well when it is not. When the disk is full Put
 // answers queue.ErrFull, and a segment held in reserve lets deliveries settle.
 //
-// A medium that fails to read is not damage: Open is refused, a body gives that error and is tried again later. If it stays so,
-// a copy of the folder helps in which the sectors that cannot be read are zeros. Only the head of a message is not waited
-// for: the message is Damaged.
+// A medium that fails to read is not damage: Open is refused, and what cannot be read is tried again later. If it stays so, a copy of the
+// folder helps in which the sectors that cannot be read are zeros. Events, and the room behind the oldest segment, are
+// not waited for longer than 10 minutes.
 //
 // The duplicate window: an item is delivered a second time if the process or the machine dies after the far side has taken
 // the message and before Settle has returned, which takes one sync.

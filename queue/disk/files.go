@@ -95,6 +95,21 @@ func (d realFolder) replace(name string, content []byte) error {
 
 func (d realFolder) remove(name string) error { return os.Remove(filepath.Join(string(d), name)) }
 
+// makeDir makes a folder, and those above it, durably: the name of each stands in the one above.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if err := makeDir(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return realFolder(above).sync()
+}
+
 // sync makes the names in the folder durable.
 func (d realFolder) sync() error {
 	f, err := os.Open(string(d))

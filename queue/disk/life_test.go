@@ -273,6 +273,9 @@ func (l *life) drain(most int) error {
 		return err
 	}
 	for _, e := range events {
+		if e.Item.To == "" && e.Item.State != queue.Damaged {
+			l.t.Errorf("an event has no recipient: %+v", e)
+		}
 		if e.Item.State.Ended() {
 			if l.told[e.Item.ID] == nil {
 				l.told[e.Item.ID] = map[uint64]bool{}
@@ -285,15 +288,6 @@ func (l *life) drain(most int) error {
 
 // finish delivers what is left in the spool, and looks at what became of all.
 func (l *life) finish() {
-	l.t.Helper()
-	l.deliverRest()
-	l.account()
-	if items, err := l.s.List(context.Background(), queue.Query{}); err != nil || len(items) > 0 {
-		l.t.Errorf("left in the spool: %v, %v", items, err)
-	}
-}
-
-func (l *life) deliverRest() {
 	l.t.Helper()
 	for range 200 {
 		l.now = l.now.Add(10 * time.Minute)
@@ -318,15 +312,13 @@ func (l *life) deliverRest() {
 			l.t.Fatalf("Events: %v", err)
 		}
 	}
-}
-
-// account looks whether everybody who was accepted has one end.
-func (l *life) account() {
-	l.t.Helper()
 	for id := range l.items {
 		if n := len(l.told[id]); n != 1 {
 			l.t.Errorf("%v was accepted and has %d ends %v (settled %v, in doubt %v)", id, n, l.told[id], l.settled[id], l.maybe[id])
 		}
+	}
+	if items, err := l.s.List(context.Background(), queue.Query{}); err != nil || len(items) > 0 {
+		l.t.Errorf("left in the spool: %v, %v", items, err)
 	}
 }
 

@@ -32,7 +32,7 @@ func (c Config) Open() (*Store, error) {
 	if c.Dir == "" {
 		return nil, errors.New("disk: a folder is needed")
 	}
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+	if err := makeDir(c.Dir); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(c.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -42,26 +43,35 @@ func (s *Store) oldestEvents(ctx context.Context, r *queue.EventsRequest) (all [
 	if err != nil || len(events) == 0 {
 		return nil, nil, err
 	}
-	s.outbox = micros(r.Now.Add(r.Lease))
 	for k := range events {
-		all = append(all, s.tell(&events[k]))
+		e, err := s.tell(&events[k])
+		if errors.Is(err, errRead) {
+			if s.untold.begin(e.Seq); !s.untold.lasts(s.patience) {
+				if k == 0 {
+					return nil, nil, err
+				}
+				break // those before it are told
+			}
+		}
+		all = append(all, e)
 	}
+	s.outbox = micros(r.Now.Add(r.Lease))
 	return all, s.log.last(), s.broken
 }
 
-// tell is an event for the caller.
-func (s *Store) tell(e *event) queue.Event {
+// tell is an event for the caller. With an error it has what is known.
+func (s *Store) tell(e *event) (_ queue.Event, err error) {
 	out := queue.Event{Seq: e.seq, At: timeOf(e.at)}
 	m := s.load(e.message)
 	if m == nil || e.n >= len(m.items) {
 		out.Item = queue.Item{ID: queue.ID{Message: s.id(e.message), N: e.n}}
 	} else {
-		s.meta(m) // without it the event has what is known
+		err = s.meta(m)
 		out.Item = s.show(m, e.n)
 	}
 	i := &out.Item
 	i.State, i.Attempts, i.Due, i.Until, i.Note = states[e.state], e.attempts, timeOf(e.due), timeOf(never), e.note
-	return out
+	return out, err
 }
 
 // Ack removes events.

@@ -40,10 +40,7 @@ type Store struct {
 	unlock func() error
 	large  *allowance
 
-	unread struct { // what cannot be read, of the oldest segment; of keepUp alone
-		segment uint64
-		since   time.Time
-	}
+	unread   trouble // the oldest segment, of which something cannot be read; of keepUp alone
 	patience time.Duration
 
 	behind   atomic.Bool // the index is too far
@@ -66,7 +63,8 @@ type Store struct {
 	sched    schedule
 	scratch  standing
 	window   int
-	outbox   int64 // until then the oldest events are in somebody's hands
+	outbox   int64   // until then the oldest events are in somebody's hands
+	untold   trouble // the event whose message cannot be read
 	next     waiters
 	tooFar   int // tooFarBehind, but in tests
 

@@ -2,6 +2,8 @@ package disk_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -132,5 +134,29 @@ func TestClaimWakesNobody(t *testing.T) {
 		Outcomes: []queue.Outcome{{ID: l.Items[0].ID, State: queue.Waiting, Due: now.Add(time.Second)}}})
 	if err != nil || !woken() {
 		t.Errorf("Settle: %v, woken %t", err, woken())
+	}
+}
+
+// Open makes the folder and those above it.
+func TestOpenMakesFolders(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b", "c")
+	for range 2 {
+		s, err := disk.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if s, err := disk.Open(dir); err == nil {
+			s.Close()
+			t.Errorf("%s was opened", dir)
+		}
 	}
 }
