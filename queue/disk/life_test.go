@@ -29,11 +29,14 @@ type life struct {
 	maybe    map[queue.ID]bool            // a call about it failed: nobody knows
 	told     map[queue.ID]map[uint64]bool // ends that Events told
 	oldIndex []byte
+	keys     map[string]queue.Batch // that were accepted
+	ids      map[string]string      // of their messages
 }
 
 func newLife(t *testing.T, files *faulty) *life {
 	return &life{t: t, dir: t.TempDir(), files: files, now: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC), bodies: map[string][]byte{},
-		items: map[queue.ID]bool{}, settled: map[queue.ID]bool{}, maybe: map[queue.ID]bool{}, told: map[queue.ID]map[uint64]bool{}}
+		items: map[queue.ID]bool{}, settled: map[queue.ID]bool{}, maybe: map[queue.ID]bool{}, told: map[queue.ID]map[uint64]bool{},
+		keys: map[string]queue.Batch{}, ids: map[string]string{}}
 }
 
 func (l *life) open() (err error) {
@@ -74,6 +77,11 @@ func (l *life) day(rng *rand.Rand) error {
 			}
 			if step%18 == 5 {
 				l.now = l.now.Add(2 * time.Minute) // leases lapse
+			}
+			for _, op := range map[int][]queue.Op{11: {queue.Hold}, 17: {queue.Expire, queue.Hold}, 29: {queue.Requeue}, 35: {queue.Expire}}[step] {
+				if err == nil {
+					err = l.update(op, 2)
+				}
 			}
 			if err == nil {
 				if err = l.s.checkpoint(false); err == nil {
@@ -150,6 +158,12 @@ func (l *life) put(rng *rand.Rand, step int) error {
 	for n := range 1 + step%3 {
 		b.Items = append(b.Items, queue.Item{To: fmt.Sprint(step, "-", n), Lane: fmt.Sprint(n % 2)})
 	}
+	if step%4 == 1 {
+		b.Key, b.Fingerprint, b.Keep = fmt.Sprint("key", step), "print", time.Minute
+	}
+	if step%9 == 0 {
+		b.Items[0].Expires = l.now.Add(5 * time.Second)
+	}
 	return l.putBody(rng, rng.IntN(3000), b)
 }
 
@@ -169,6 +183,10 @@ func (l *life) putting(rng *rand.Rand, size int, b *queue.Batch) func() func() e
 		return func() error {
 			if err == nil {
 				l.bodies[st.Message] = body
+				if b.Key != "" {
+					l.keys[b.Key] = *b
+					l.ids[b.Key] = st.Message
+				}
 				for n := range b.Items {
 					l.items[queue.ID{Message: st.Message, N: n}] = true
 				}
@@ -251,6 +269,22 @@ func (l *life) settling(s queue.Settlement) func() func() error {
 	}
 }
 
+func (l *life) update(op queue.Op, most int) error {
+	_, err := l.s.Update(context.Background(), queue.Change{Now: l.now, Op: op, Max: most})
+	return err
+}
+
+// knowKeys puts what was accepted under a key once more.
+func (l *life) knowKeys() {
+	l.t.Helper()
+	for key, b := range l.keys {
+		b.Now, b.Body = l.now, queue.Bytes("once more")
+		if st, err := l.s.Put(context.Background(), &b); err != nil || !st.Known || st.Message != l.ids[key] {
+			l.t.Errorf("%s was accepted as %s; put again: %+v, %v", key, l.ids[key], st, err)
+		}
+	}
+}
+
 func (l *life) cancel() error {
 	items, err := l.s.List(context.Background(), queue.Query{State: queue.Waiting, Limit: 1})
 	if err != nil || len(items) == 0 {
@@ -289,6 +323,10 @@ func (l *life) drain(most int) error {
 // finish delivers what is left in the spool, and looks at what became of all.
 func (l *life) finish() {
 	l.t.Helper()
+	l.knowKeys()
+	if err := l.update(queue.Requeue, 1000); err != nil {
+		l.t.Fatalf("Requeue: %v", err)
+	}
 	for range 200 {
 		l.now = l.now.Add(10 * time.Minute)
 		lease, err := l.claim(1000)
@@ -316,6 +354,9 @@ func (l *life) finish() {
 		if n := len(l.told[id]); n != 1 {
 			l.t.Errorf("%v was accepted and has %d ends %v (settled %v, in doubt %v)", id, n, l.told[id], l.settled[id], l.maybe[id])
 		}
+	}
+	if err := l.update(queue.Forget, 10_000); err != nil {
+		l.t.Fatalf("Forget: %v", err)
 	}
 	if items, err := l.s.List(context.Background(), queue.Query{}); err != nil || len(items) > 0 {
 		l.t.Errorf("left in the spool: %v, %v", items, err)
