@@ -57,29 +57,29 @@ func (l *log) take(name string, f file) error {
 	return nil
 }
 
-// manyNumbers is how far beyond the known ones the number of a segment may be whose title is lost.
+// manyNumbers is how far from the known ones the number of a segment may be whose title is lost.
 const manyNumbers = 1 << 16
 
 // identify finds out which segments those are whose titles are lost: with the number of its segment the checksum of a record's head
-// begins. A file of which that cannot be said is left alone.
-func (l *log) identify(newest uint64) error {
-	oldest := uint64(1)
+// begins. A file of which that cannot be said is left alone. It returns the number of the oldest segment in use.
+func (l *log) identify(newest uint64) (oldest uint64, err error) {
+	oldest = 1
 	for n, s := range l.used {
 		newest, oldest = max(newest, n), max(oldest, s.found.oldest)
 	}
 	for _, s := range l.untitled {
 		b := make([]byte, headSize)
 		if _, err := readPart(s.f, b, pageSize); err != nil {
-			return fmt.Errorf("the first record of %s: %w", s.name, err)
+			return 0, fmt.Errorf("the first record of %s: %w", s.name, err)
 		}
-		for n := oldest; n <= newest+manyNumbers && s.number == 0; n++ {
+		for n := max(oldest, manyNumbers) - manyNumbers; n <= newest+manyNumbers && s.number == 0; n++ {
 			if _, ok := readHead(b, n); ok && l.used[n] == nil {
 				s.number, l.used[n] = n, s
 			}
 		}
 	}
 	l.dropOld(oldest)
-	return nil
+	return oldest, nil
 }
 
 // puzzled says that there is a file of which nobody knows which segment it is.

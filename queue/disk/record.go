@@ -140,7 +140,8 @@ func (t *title) fields() []*uint64 {
 	return []*uint64{&t.spool, &t.number, &t.previous, &t.oldest, &t.seq, &t.event, &t.acked, &t.token}
 }
 
-// readTitle reads the page at the beginning of a segment. A fresh one has the zero title; errCode: it was there and is lost.
+// readTitle reads the page at the beginning of a segment. One that was never written to has the zero title; errCode: it was there and is
+// lost.
 func readTitle(f file) (t title, err error) {
 	b := make([]byte, pageSize)
 	n, err := readPart(f, b, 0)
@@ -153,8 +154,9 @@ func readTitle(f file) (t title, err error) {
 		}
 		return t, nil
 	}
-	// A file without title is fresh only if nothing is behind it either: what fails to be read may come back as zeros. The log is
-	// without gaps, so that few places show whether there is something.
+	// Only if nothing is behind it no record was ever written, for the title is durable before them. The log is without gaps, so that few
+	// places show whether there is something.
+	clear(b[:titleLength])
 	for off := int64(0); n > 0; off = max(2*off, pageSize) {
 		if len(bytes.Trim(b[:n], "\x00")) > 0 {
 			return t, errCode

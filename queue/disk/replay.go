@@ -20,7 +20,8 @@ func (s *Store) replay() error {
 	if err != nil {
 		return err
 	}
-	if err := s.log.identify(p.segment); err != nil {
+	oldest, err := s.log.identify(p.segment)
+	if err != nil {
 		return err
 	}
 	for _, u := range s.log.untitled {
@@ -31,7 +32,7 @@ func (s *Store) replay() error {
 		s.seq, s.eventSeq, s.acked, s.token, s.live = p.seq, p.eventSeq, p.acked, p.token, p.live
 		s.indexed, s.eventsIndexed = p.seq, p.eventSeq-1
 		s.passedTo, s.savedLive = p.segment, p.live
-		if p.segment != 0 && s.log.used[p.segment] == nil && !s.log.puzzled() {
+		if p.segment != 0 && s.log.used[p.segment] == nil && (p.segment < oldest || !s.log.puzzled()) {
 			return fmt.Errorf("%w: segment %d is not there", errPosition, p.segment)
 		}
 		if err := s.loadLanes(); err != nil {
