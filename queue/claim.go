@@ -59,8 +59,11 @@ func (x *run) claim(now time.Time) error {
 	return nil
 }
 
-// claimWith claims and starts the deliveries.
+// claimWith claims and starts the deliveries. If the end has come meanwhile, they give back what they got.
 func (x *run) claimWith(r ClaimRequest, now time.Time) (groups int, err error) {
+	if x.stop.Err() != nil {
+		return 0, nil
+	}
 	x.claiming <- struct{}{}
 	defer func() { <-x.claiming }()
 	l, err := x.Store.Claim(x.store, r)

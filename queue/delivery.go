@@ -73,6 +73,10 @@ func (d *delivery) work() (s signal, tried bool) {
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrNotFound):
 		d.settleAll(Outcome{State: Damaged, Note: []byte(err.Error())})
 		return laneOpen, false
+	case d.stop.Err() != nil:
+		// No attempt begins after the end: another worker, or the next run, may have it now.
+		d.settleAll(Outcome{State: Waiting, Untried: true, Due: wall()})
+		return laneOpen, false
 	case err != nil:
 		d.report("Open", err)
 		d.settleAll(Outcome{State: Waiting, Untried: true, Due: wall().Add(time.Minute)})

@@ -90,7 +90,7 @@ type finished struct {
 }
 
 // Run works until ctx ends. Then it starts no more deliveries, lets the running ones finish
-// within Grace, gives back what was not tried, and returns nil. It returns an error if the Store is closed, or
+// within Grace, gives back what was not tried, also what a claim under way still gets, and returns nil. It returns an error if the Store is closed, or
 // if fates could not be stored: their leases lapse, and the items will be tried again.
 func (r *Runner) Run(ctx context.Context) error {
 	if r.Store == nil || r.Handler == nil {
@@ -125,7 +125,7 @@ func (x *run) loop() error {
 		if err := x.sweep(now); errors.Is(err, ErrClosed) {
 			return err
 		}
-		for x.hungry && x.active < x.window() && !x.trouble.runs(now) {
+		for x.stop.Err() == nil && x.hungry && x.active < x.window() && !x.trouble.runs(now) {
 			if err := x.claim(now); errors.Is(err, ErrClosed) {
 				return err
 			}
@@ -223,9 +223,7 @@ func (x *run) finish(f finished, now time.Time) {
 		delete(x.inHand, i.ID)
 	}
 	for token, items := range f.d.left() {
-		if x.stop.Err() == nil {
-			x.begin(items, token, now)
-		}
+		x.begin(items, token, now)
 	}
 	if x.lanes.finish(f.d.items[0].Lane, f.signal, f.tried, now) || x.full {
 		x.hungry = true
