@@ -86,16 +86,29 @@ func (d *delivery) work() (s signal, tried bool) {
 	defer cancel()
 	stop := d.keepLease(cancel)
 	watched := &watchedBody{Body: body}
-	results := d.Handler.Deliver(ctx, watched, d.items)
+	begun := wall()
+	tooLate := func(i Item) bool { return !i.Expires.IsZero() && !i.Expires.After(begun) } // Claim does not look
+	items := d.items
+	if slices.ContainsFunc(items, tooLate) {
+		items = slices.DeleteFunc(slices.Clone(items), tooLate)
+	}
+	var results []Result
+	if len(items) > 0 {
+		results = d.Handler.Deliver(ctx, watched, items)
+	}
 	stop()
 
 	stopped := d.deliver.Err() != nil
 	outcomes := make([]Outcome, len(d.items))
 	now := wall()
 	for n, i := range d.items {
+		if tooLate(i) {
+			outcomes[n] = Outcome{ID: i.ID, State: Expired, Untried: true}
+			continue
+		}
 		var r Result
-		if n < len(results) {
-			r = results[n]
+		if len(results) > 0 {
+			r, results = results[0], results[1:]
 		}
 		s = max(s, r.signal())
 		tried = tried || !r.Untried

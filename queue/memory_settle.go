@@ -54,6 +54,10 @@ func (m *Memory) settle(i *memItem, o *Outcome, now time.Time) {
 		}
 		i.Note = append([]byte(nil), o.Note...)
 		m.event(i, now)
+	case o.State == Expired && o.Untried:
+		i.Attempts--
+		m.end(i, Expired, i.Note, now)
+		return
 	default:
 		m.end(i, o.State, o.Note, now)
 		return

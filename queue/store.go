@@ -81,7 +81,8 @@ var (
 //     and returns the ids of the others. An item is under a token from its Claim until it is
 //     settled with a state other than Leased, claimed again, or changed by Update; that its lease
 //     has lapsed does not matter.
-//  15. Delivered, Failed, Expired and Damaged end the item: Due is Now, Note the outcome's.
+//  15. Delivered, Failed, Expired and Damaged end the item: Due is Now, Note the outcome's. With Untried,
+//     of an Expired one the attempt is not counted and Note stays.
 //  16. Waiting makes it wait until the outcome's Due; Note is the outcome's. With Untried the attempt
 //     is not counted, Note stays, and there is no event.
 //  17. Leased extends the lease: Until is the outcome's Due, and the item's Due is that or what it
@@ -217,7 +218,7 @@ type Outcome struct {
 	State State
 	// Due is when to try again, or until when to go on.
 	Due time.Time
-	// Untried, with Waiting, says that there was no attempt.
+	// Untried, with Waiting or Expired, says that there was no attempt.
 	Untried bool
 	// Note replaces the item's.
 	Note []byte

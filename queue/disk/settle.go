@@ -96,7 +96,12 @@ func settled(i item, o *queue.Outcome, now int64) (item, bool) {
 		i.note = bytes.Clone(o.Note)
 		return i, true
 	}
-	i.state, i.due, i.until, i.token, i.note = stateOf(o.State), now, never, 0, bytes.Clone(o.Note)
+	i.state, i.due, i.until, i.token = stateOf(o.State), now, never, 0
+	if o.State == queue.Expired && o.Untried {
+		i.attempts--
+		return i, true
+	}
+	i.note = bytes.Clone(o.Note)
 	return i, true
 }
 

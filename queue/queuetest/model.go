@@ -159,6 +159,10 @@ func (m *model) Settle(_ context.Context, s queue.Settlement) (lost []queue.ID, 
 		case o.State == queue.Leased:
 			i.Until, i.Due = o.Due, later(i.Due, o.Due)
 			continue
+		case o.State == queue.Expired && o.Untried:
+			i.Attempts--
+			m.end(msg, i, o.State, i.Note, s.Now)
+			continue
 		case o.State != queue.Waiting:
 			m.end(msg, i, o.State, o.Note, s.Now)
 			continue

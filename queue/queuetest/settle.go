@@ -103,6 +103,23 @@ var settleRules = []rule{
 			w.claim(0)
 		}
 	}},
+	{15, "too late for an attempt", "What expired untried does not count an attempt, and says what the last one met.", func(w *world) {
+		b := w.batch("bob")
+		b.Keep = time.Hour
+		id := w.put(b)
+		w.settle(w.claim(1), queue.Outcome{State: queue.Waiting, Due: w.now, Note: []byte("busy")})
+		l := w.claim(1)
+		w.drain()
+		w.settle(l, queue.Outcome{State: queue.Expired, Untried: true, Note: []byte("not read")})
+		all := []queue.Item{w.get(id)}
+		for _, e := range w.drain() {
+			all = append(all, e.Item)
+		}
+		equal(w, "the number of events, and the item", len(all), 2)
+		for _, i := range all {
+			equal(w, "State, Attempts and Note", fmt.Sprint(i.State, i.Attempts, string(i.Note)), "expired1busy")
+		}
+	}},
 	{16, "a retry", "An item that could not be delivered waits for the time that the worker chose.", func(w *world) {
 		id := w.put(w.batch("bob"))
 		l := w.claim(1)
