@@ -77,6 +77,7 @@ type run struct {
 	expired  time.Time // the last Expire
 	forgot   time.Time // the last Forget
 	woken    bool      // something may have expired
+	more     bool      // the last sweep left something to be swept
 	trouble  pause
 
 	unsettled atomic.Int64 // items whose fates could not be stored
@@ -183,7 +184,11 @@ func (x *run) wait(now time.Time) {
 			wake = t
 		}
 	}
-	timer := time.NewTimer(max(wake.Sub(now), time.Millisecond))
+	length := max(wake.Sub(now), time.Millisecond)
+	if x.more {
+		length = 0
+	}
+	timer := time.NewTimer(length)
 	defer timer.Stop()
 	select {
 	case <-x.stop.Done():

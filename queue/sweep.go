@@ -2,8 +2,10 @@ package queue
 
 import "time"
 
-// sweep expires what is due to be, and every minute forgets what was kept long enough.
+// sweep expires what is due to be, and every minute forgets what was kept long enough. It makes one step: if there is
+// more, the loop comes again at once, but claims before.
 func (x *run) sweep(now time.Time) error {
+	x.more = false
 	if x.trouble.runs(now) {
 		return nil
 	}
@@ -12,10 +14,16 @@ func (x *run) sweep(now time.Time) error {
 		if err := x.update(Expire, now); err != nil {
 			return err
 		}
+		x.woken = x.more
 	}
-	if !within(x.forgot, now, time.Minute) {
+	if !x.more && !within(x.forgot, now, time.Minute) {
 		x.forgot = now
-		return x.update(Forget, now)
+		if err := x.update(Forget, now); err != nil {
+			return err
+		}
+		if x.more {
+			x.forgot = time.Time{}
+		}
 	}
 	return nil
 }
@@ -26,17 +34,13 @@ func within(then, now time.Time, d time.Duration) bool {
 }
 
 func (x *run) update(op Op, now time.Time) error {
-	for x.stop.Err() == nil {
-		c, err := x.Store.Update(x.store, Change{Now: now, Op: op})
-		if err != nil {
-			return x.failed(string(op), err, now)
-		}
-		if c.Items > 0 {
-			x.nudge()
-		}
-		if !c.More {
-			break
-		}
+	c, err := x.Store.Update(x.store, Change{Now: now, Op: op})
+	if err != nil {
+		return x.failed(string(op), err, now)
 	}
+	if c.Items > 0 {
+		x.nudge()
+	}
+	x.more = c.More
 	return nil
 }
