@@ -1,14 +1,42 @@
 package queue
 
-import "time"
-
-var (
-	urgentFirst = []Priority{Urgent, Normal, Bulk}
-	normalFirst = []Priority{Normal, Bulk, Urgent}
-	bulkFirst   = []Priority{Bulk, Normal, Urgent}
+import (
+	"slices"
+	"time"
 )
 
-// claim claims for the free places. It clears hungry when nothing more can be had.
+// order is the order of priorities for the next claim of a kind. Each kind counts for itself: if two kinds took turns, the same one
+// would get all the claims that do not ask for urgent mail first.
+func (x *run) order(kind Priority) []Priority {
+	x.claims[kind]++
+	switch n := x.claims[kind]; {
+	case n%32 == 0:
+		return []Priority{Bulk, Normal, Urgent}
+	case n%8 == 0:
+		return []Priority{Normal, Bulk, Urgent}
+	}
+	return []Priority{Urgent, Normal, Bulk}
+}
+
+// known is the kind of the claims for lanes that are known to answer; the others are named by the lowest priority, from Bulk on.
+const known = 3
+
+// room is how many more deliveries of that priority and higher ones may begin in lanes that are not known to answer. Those of bulk
+// mail get four eighths of the window, with normal mail they get five, and with urgent mail six. It is not enough to count them all:
+// urgent mail that hangs would keep the lower priorities out as long as more of it comes.
+func (x *run) room(p Priority) int {
+	room, run := x.window(), 0
+	for q := Bulk; q <= Urgent; q++ {
+		run += x.lanes.unproven[q-Bulk]
+		if q >= p {
+			room = min(room, (x.window()*(5+int(q))+7)/8-run)
+		}
+	}
+	return room
+}
+
+// claim claims for free places. It clears hungry when nothing more can be had. Each Claim costs the Store a
+// transaction, so the further ones are made only when the places for the lowest priority are used up.
 func (x *run) claim(now time.Time) error {
 	x.polled = now
 	if x.earlier == nil {
@@ -19,44 +47,32 @@ func (x *run) claim(now time.Time) error {
 		}
 		x.next, x.earlier = at, earlier
 	}
-	x.claims++
 	x.spare = false
-	order := urgentFirst
-	switch {
-	case x.claims%32 == 0:
-		order = bulkFirst
-	case x.claims%8 == 0:
-		order = normalFirst
-	}
-	free := x.window() - x.active
-	r := ClaimRequest{Now: now, Lease: x.lease(), Backoff: x.Schedule.delays(), Group: x.Group, Order: order,
-		PerLane: x.lanes.initial, Lanes: x.lanes.limits,
-		Max: min(free, (x.window()+1)/2-x.lanes.unproven)}
-	known := 0 // places that only lanes known to answer may take
-	if r.Max > 0 {
-		n, err := x.claimWith(r, now)
-		if err != nil {
-			return err
+	r := ClaimRequest{Now: now, Lease: x.lease(), Backoff: x.Schedule.delays(), Group: x.Group,
+		PerLane: x.lanes.initial, Lanes: x.lanes.limits}
+	for p := Bulk; p <= Urgent; p++ {
+		r.Max = min(x.window()-x.active, x.room(p))
+		if r.Max <= 0 {
+			continue
 		}
-		if x.full = n == r.Max; !x.full {
-			x.hungry = x.spare
+		r.Order = slices.DeleteFunc(x.order(p-Bulk), func(other Priority) bool { return other < p })
+		n, err := x.claimWith(r, now)
+		switch {
+		case err != nil || n == r.Max: // there may be more
+			return err
+		case p == Bulk: // there is no more of anything
+			x.full, x.hungry = false, x.spare
 			return nil
 		}
-		known = free - n
-	} else {
-		known = free
+		break
 	}
-	if known > 0 {
-		r.Max, r.PerLane, r.Lanes = known, -1, x.lanes.answering()
-		n, err := x.claimWith(r, now)
-		if err != nil {
-			return err
-		}
-		if n < r.Max {
-			x.hungry, x.full = x.spare, true
-		}
+	// What is left is for lanes that are known to answer.
+	r.Max, r.PerLane, r.Lanes, r.Order = x.window()-x.active, -1, x.lanes.answering(), x.order(known)
+	n, err := x.claimWith(r, now)
+	if err == nil && n < r.Max {
+		x.full, x.hungry = true, x.spare
 	}
-	return nil
+	return err
 }
 
 // claimWith claims and starts the deliveries. If the end has come meanwhile, they give back what they got.
@@ -101,7 +117,7 @@ func (x *run) begin(items []Item, token string, now time.Time) {
 		return
 	}
 	x.active++
-	x.lanes.start(d.items[0].Lane, now)
+	x.lanes.start(&d.items[0], now)
 	go func() {
 		signal, tried := d.work()
 		x.done <- finished{d, signal, tried}

@@ -13,12 +13,13 @@ type lanes struct {
 	all           map[string]*laneState
 	limits        map[string]int // free places by name, for Claim
 	rests         time.Time      // the earliest end of a rest
-	unproven      int            // deliveries that run in lanes not known to answer
+	unproven      [3]int         // deliveries that run in lanes not known to answer, by priority
 }
 
 type laneState struct {
 	name    string
 	running int
+	by      [3]int  // running, by priority
 	window  int     // allowed to run
 	success float64 // part of the next place to be won
 	failure float64 // part of the next place to be lost
@@ -55,35 +56,53 @@ func (ls *lanes) get(name string) *laneState {
 	return l
 }
 
-// start notes that a delivery begins.
-func (ls *lanes) start(name string, now time.Time) {
-	l := ls.get(name)
-	l.running++
+// start notes that a delivery begins, whose first item this is.
+func (ls *lanes) start(i *Item, now time.Time) {
+	l := ls.get(i.Lane)
+	ls.run(l, i.Priority, 1)
 	l.used = now
-	if !l.proven {
-		ls.unproven++
-	}
 	ls.publish(l, now)
 }
 
-// finish notes the end of a delivery, and says whether the lane had been full.
-func (ls *lanes) finish(name string, s signal, tried bool, now time.Time) bool {
-	l := ls.get(name)
-	was := l.full
+// run notes that one delivery more or less runs.
+func (ls *lanes) run(l *laneState, p Priority, n int) {
+	l.running += n
+	l.by[p-Bulk] += n
 	if !l.proven {
-		ls.unproven -= l.running
+		ls.unproven[p-Bulk] += n
 	}
+}
+
+// prove notes whether a lane is known to answer.
+func (ls *lanes) prove(l *laneState, proven bool) {
+	if l.proven == proven {
+		return
+	}
+	l.proven = proven
+	for p, n := range l.by {
+		if proven {
+			n = -n
+		}
+		ls.unproven[p] += n
+	}
+}
+
+// finish notes the end of a delivery, and says whether the lane had been full.
+func (ls *lanes) finish(i *Item, s signal, tried bool, now time.Time) bool {
+	l := ls.get(i.Lane)
+	was := l.full
 	switch {
 	case !tried:
 	case s == laneOpen:
+		ls.prove(l, true)
 		l.good(ls)
 	default:
+		if s == laneDown {
+			ls.prove(l, false)
+		}
 		l.bad(s, now)
 	}
-	l.running--
-	if !l.proven {
-		ls.unproven += l.running
-	}
+	ls.run(l, i.Priority, -1)
 	ls.publish(l, now)
 	if len(ls.all) > knownLanes {
 		ls.forget(now)
@@ -95,7 +114,7 @@ func (l *laneState) good(ls *lanes) {
 	if l.deaths > 0 {
 		l.deaths, l.window = 0, ls.initial
 	}
-	l.cohorts, l.proven = 0, true
+	l.cohorts = 0
 	if l.window >= ls.most || l.window >= l.running+ls.initial {
 		return // no place is won that nobody wants
 	}
@@ -108,7 +127,6 @@ func (l *laneState) good(ls *lanes) {
 func (l *laneState) bad(s signal, now time.Time) {
 	feedback := 1 / float64(l.window)
 	if s == laneDown {
-		l.proven = false
 		if l.cohorts += feedback; l.cohorts >= 1-1e-9 {
 			l.die(now)
 			return

@@ -17,9 +17,10 @@ import (
 //	        └─◄───────────────── done: the lane's health ◄───────────┘
 //	outbox: Events ─► Record ─► Ack
 //
-// At most Window deliveries run, so memory is bounded whatever waits. Lanes that are not known to answer get at most
-// half of them: a crowd of dead destinations cannot take all places for the length of their time
-// limits. Of eight claims one asks for normal and bulk before urgent mail, of 32 one for bulk first, so that none starves.
+// At most Window deliveries run, so memory is bounded whatever waits. Lanes that are not known to answer get three
+// quarters of them at most: a crowd of dead destinations cannot take all places for the length of their time
+// limits. Of these, bulk mail gets no more than half of the window, and normal and bulk mail together no more than five eighths: what
+// hangs cannot keep mail of a higher priority waiting. Of eight claims one asks for normal and bulk before urgent mail, of 32 one for bulk first, so that none starves.
 type Runner struct {
 	// Store and Handler are required.
 	Store   Store
@@ -61,8 +62,8 @@ type run struct {
 	cancel  context.CancelFunc
 
 	lanes    *lanes
-	active   int // deliveries that run
-	claims   int
+	active   int    // deliveries that run
+	claims   [4]int // by kind
 	inHand   map[ID]*delivery
 	done     chan finished
 	outbox   chan struct{} // something may be in it
@@ -230,7 +231,7 @@ func (x *run) finish(f finished, now time.Time) {
 	for token, items := range f.d.left() {
 		x.begin(items, token, now)
 	}
-	if x.lanes.finish(f.d.items[0].Lane, f.signal, f.tried, now) || x.full {
+	if x.lanes.finish(&f.d.items[0], f.signal, f.tried, now) || x.full {
 		x.hungry = true
 	}
 	x.nudge()
