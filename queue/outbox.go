@@ -16,19 +16,22 @@ func (x *run) nudge() {
 }
 
 // tell tells the Recorder of events until it is stopped; what is there then is told too, if that takes no longer than
-// lastWords.
+// lastWords. It looks every second besides: not all that makes events wakes the runner, such as mail for later, and what a person cancels.
 func (x *run) tell() (stop func() error) {
 	ctx, cancel := context.WithCancel(x.store)
 	quit, over := make(chan struct{}), make(chan error)
 	go func() {
+		look := time.NewTicker(time.Second)
+		defer look.Stop()
 		for {
 			select {
 			case <-quit:
 				over <- x.tellOnce(ctx)
 				return
 			case <-x.outbox:
-				x.tellOnce(ctx)
+			case <-look.C:
 			}
+			x.tellOnce(ctx)
 		}
 	}()
 	return func() error {
