@@ -21,7 +21,11 @@
 //
 // The duplicate window: SMTP cannot promise that a message is delivered exactly once (RFC 1047). An item is
 // attempted again if the process, or the store, dies after the far side has taken the message and
-// before Settle has returned; nothing else repeats a delivery but a far side whose answer was lost.
+// before Settle has returned. Two other things repeat a delivery: a far side whose answer was lost, and a
+// lease that lapses while its worker still delivers, so that another one claims the item. A lease is extended
+// when half of it is over; so that takes a worker, or a way to the store, that stands still for as
+// long as the other half, or two workers whose clocks differ by as much. Clocks that agree to within
+// seconds are good enough for the usual lease of 2 minutes.
 //
 // Retry intervals follow RFC 5321 s. 4.5.4.1.
 package queue

@@ -25,7 +25,10 @@ var (
 // Store keeps messages and their items. Who writes a store tests it with queuetest.Run; the
 // numbers below are those of its cases. A store is safe for concurrent use, by several processes if
 // it says so. It has no clock: time is what the calls say it is, and may jump; it is kept to the
-// microsecond at least. A store starts nothing that outlives Close. Any call may fail with an error that is not listed here; it has then done
+// microsecond at least. The clocks of workers that share a store must agree to well within their Lease, or
+// one that is ahead claims what another delivers; a store on a shared database may use the clock of
+// that instead, if it moves the other times of a call by what Now differs. A store starts nothing
+// that outlives Close. Any call may fail with an error that is not listed here; it has then done
 // all or nothing, and a caller that cannot know which calls again. A call whose context ends
 // returns soon.
 //
