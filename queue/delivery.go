@@ -239,7 +239,9 @@ func (d *delivery) awaitClaim(ctx context.Context) {
 	}
 }
 
-// keepLease extends the lease as long as the delivery takes; it cancels a delivery whose items are another's.
+// keepLease extends the lease as long as the delivery takes; it cancels a delivery whose items are another's. One that has lost only some goes
+// on: it is one transaction for all of its items, and to cut it off would make those it still has unsure, and so deliver them twice
+// in order to save others from that. The fates of the lost ones are dropped (rule 14).
 func (d *delivery) keepLease(cancel func()) (stop func()) {
 	ctx, end := context.WithCancel(d.store)
 	over := make(chan struct{})

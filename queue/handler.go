@@ -12,7 +12,7 @@ import (
 type Handler interface {
 	// Deliver attempts to deliver the body to the items, which are of one message and one lane, and
 	// answers for each of them, in their order; an item without an answer is tried again. When ctx
-	// ends it returns soon: the Runner is stopping, or another worker has the items.
+	// ends it returns soon: the Runner is stopping, or another worker has all the items.
 	Deliver(ctx context.Context, b Body, items []Item) []Result
 }
 
