@@ -89,7 +89,7 @@ func (f *faulty) Update(ctx context.Context, c queue.Change) (d queue.Changed, e
 }
 
 // scenario runs a few hours over the store and checks that everybody got their mail once, and one end.
-func scenario(t *testing.T, f *faulty) {
+func scenario(t *testing.T, f *faulty, long time.Duration) {
 	var mu sync.Mutex
 	got := map[string]int{}
 	opened(t, handle(func(_ context.Context, i queue.Item) queue.Result {
@@ -111,7 +111,7 @@ func scenario(t *testing.T, f *faulty) {
 		o.put(queue.Batch{}, "first@a", "second@b", "third@a")
 		o.put(queue.Batch{Items: []queue.Item{{Expires: time.Now().Add(3 * time.Hour)}}}, "never@c")
 		o.put(queue.Batch{Items: []queue.Item{{Due: time.Now().Add(time.Hour)}}}, "later@a")
-		wait(4 * time.Hour)
+		wait(long)
 		o.equal("deliveries", locked(&mu, func() map[string]int { return maps.Clone(got) }), map[string]int{"first@a": 1, "second@b": 1, "third@a": 1, "later@a": 1})
 		o.equal("ends", o.ends(t), map[string]queue.State{"first@a": queue.Delivered, "second@b": queue.Delivered,
 			"third@a": queue.Delivered, "later@a": queue.Delivered, "never@c": queue.Expired})
@@ -122,7 +122,7 @@ func scenario(t *testing.T, f *faulty) {
 // One call of the store fails, whichever it is: nothing is lost, nothing comes twice.
 func TestRunnerFaults(t *testing.T) {
 	none := &faulty{}
-	scenario(t, none)
+	scenario(t, none, 4*time.Hour)
 	// Most calls are alike; the first hundred have every kind, and every later one in steps is enough.
 	step := 1
 	for call := 1; call <= none.calls; call += step {
@@ -131,7 +131,7 @@ func TestRunnerFaults(t *testing.T) {
 		}
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("call %d done %t", call, done), func(t *testing.T) {
-				scenario(t, &faulty{fails: func(n int) bool { return n == call }, done: done})
+				scenario(t, &faulty{fails: func(n int) bool { return n == call }, done: done}, 4*time.Hour)
 			})
 		}
 	}
@@ -144,7 +144,7 @@ func TestRunnerManyFaults(t *testing.T) {
 		for _, done := range []bool{false, true} {
 			t.Run(fmt.Sprintf("seed %d done %t", seed, done), func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 0))
-				scenario(t, &faulty{fails: func(n int) bool { return random.IntN(4) == 0 }, done: done})
+				scenario(t, &faulty{fails: func(n int) bool { return random.IntN(4) == 0 }, done: done}, 12*time.Hour)
 			})
 		}
 	}
