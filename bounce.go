@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -15,8 +16,13 @@ import (
 	"github.com/postrider/postrider/smtp/dsn"
 )
 
-// bounceLife is how long a notification is tried: shorter than mail, for it has no other reader.
-const bounceLife = 24 * time.Hour
+const (
+	// bounceLife is how long a notification is tried: shorter than mail, for it has no other reader.
+	bounceLife = 24 * time.Hour
+	// fullPatience is how long a notification waits for room in the queue. Events are acknowledged in their order, so
+	// that all wait with it; and a disk that is full of our own mail gets room only by acknowledgements.
+	fullPatience = 10 * time.Minute
+)
 
 // bounces says whether the item has come to an end of which its sender should hear.
 func bounces(i *queue.Item) bool {
@@ -48,15 +54,24 @@ func (c *Client) bounce(ctx context.Context, i *queue.Item, e *Event) error {
 			r.Close()
 		}
 	}
-	err := c.putReport(ctx, report, i)
-	if err != nil && !errors.Is(err, ErrTemporary) || errors.Is(err, queue.ErrFull) {
-		// It will not get better by waiting: a full queue gets room only when events are acknowledged.
-		if c.Log != nil {
-			c.Log.ErrorContext(ctx, "no notification of failure", "to", p.From, "recipient", i.To, "error", err)
-		}
-		return nil
+	if err := c.putReport(ctx, report, i); err != nil {
+		return fmt.Errorf("no notification of failure to %s of mail to %s: %w", p.From, i.To, err)
 	}
-	return err
+	return nil
+}
+
+// waits says whether a notification that could not be queued may be queued later, that long after its event. What the
+// queue refuses for what it is will be refused again.
+func waits(ctx context.Context, err error, since time.Duration) bool {
+	switch {
+	case ctx.Err() != nil, errors.Is(err, queue.ErrClosed):
+		return true // for the next Run
+	case errors.Is(err, ErrInvalid), errors.Is(err, queue.ErrKeyConflict):
+		return false
+	case errors.Is(err, queue.ErrFull):
+		return since < fullPatience
+	}
+	return since < bounceLife
 }
 
 func (c *Client) report(i *queue.Item, e *Event, p *parcel, l *label) *dsn.Report {
@@ -91,7 +106,7 @@ func (c *Client) hostname(otherwise string) string {
 func (c *Client) putReport(ctx context.Context, report *dsn.Report, about *queue.Item) error {
 	var message bytes.Buffer
 	if _, err := report.WriteTo(&message); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	finished, err := composeRaw(ctx, bytes.NewReader(message.Bytes()), "", c.Signer)
 	if err != nil && c.Signer != nil {

@@ -135,9 +135,10 @@ func health(r smtp.Result) (down, busy bool) {
 // clerk writes down events of the queue.
 type clerk struct{ c *Client }
 
-// Record sends notifications and tells the Sink.
+// Record sends notifications and tells the Sink. As long as a notification waits for the queue, no event is told.
 func (k clerk) Record(ctx context.Context, events []queue.Event) error {
 	told := make([]Event, 0, len(events))
+	var lost []error // notifications
 	for _, e := range events {
 		if k.c.Events == nil && !bounces(&e.Item) { // nobody listens
 			continue
@@ -146,14 +147,24 @@ func (k clerk) Record(ctx context.Context, events []queue.Event) error {
 		t.Time = e.At
 		t.ID = fmt.Sprintf("%s.%d.%s", e.Item.ID, e.Item.Attempts, t.Type)
 		if err := k.c.bounce(ctx, &e.Item, &t); err != nil {
-			return err
+			if waits(ctx, err, time.Since(e.At)) {
+				return err
+			}
+			lost = append(lost, err)
 		}
 		told = append(told, t)
 	}
-	if k.c.Events == nil {
-		return nil
+	if k.c.Events != nil {
+		if err := k.c.Events.Record(ctx, told...); err != nil {
+			return err
+		}
 	}
-	return k.c.Events.Record(ctx, told...)
+	if k.c.Log != nil {
+		for _, err := range lost {
+			k.c.Log.ErrorContext(ctx, "a notification is given up", "error", err)
+		}
+	}
+	return nil
 }
 
 // itemEvent is the latest event of an item.

@@ -1,0 +1,138 @@
+package postrider_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/postrider/postrider"
+	"github.com/postrider/postrider/queue"
+	"github.com/postrider/postrider/smtp"
+)
+
+// picky is a store that refuses notifications with an error until a time.
+type picky struct {
+	queue.Store
+	err   error
+	until time.Time
+}
+
+func (s picky) Put(ctx context.Context, b *queue.Batch) (queue.Stored, error) {
+	if strings.HasPrefix(b.Key, "bounce:") && time.Now().Before(s.until) {
+		return queue.Stored{}, s.err
+	}
+	return s.Store.Put(ctx, b)
+}
+
+// journal is a log in memory.
+type journal struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
+// nobody refuses the addresses of nobody.
+func nobody(to string, _ int) smtp.Result {
+	if strings.HasPrefix(to, "nobody@") {
+		return refused(smtp.PhaseRcpt, 550, 5, 1, 1)
+	}
+	return smtp.Result{}
+}
+
+// A notification waits for a store that does not take it now, and the event with it, so that a crash loses neither. A full store
+// gets its room by the acknowledgement at last; what cannot get better is given up at once.
+func TestBounceWaitsForStore(t *testing.T) {
+	broken := errors.New("input/output error")
+	for _, test := range []struct {
+		name    string
+		err     error
+		lasts   time.Duration
+		told    time.Duration // when the event is told, at the latest
+		arrives bool
+	}{
+		{"full for a minute", queue.ErrFull, time.Minute, 3 * time.Minute, true},
+		{"full for long", fmt.Errorf("%w: no space left on device", queue.ErrFull), 8 * time.Minute, 10 * time.Minute, true},
+		{"full for ever", queue.ErrFull, 1000 * time.Hour, 12 * time.Minute, false},
+		{"out of order for hours", broken, 3 * time.Hour, 3*time.Hour + 2*time.Minute, true},
+		{"never takes it", broken, 1000 * time.Hour, 24*time.Hour + 2*time.Minute, false},
+		{"key of other mail", queue.ErrKeyConflict, 1000 * time.Hour, time.Second, false},
+		{"too large", fmt.Errorf("%w: too many bytes beside the body", queue.ErrInvalid), 1000 * time.Hour, time.Second, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log journal
+			posted(t, nobody, func(t *testing.T, c *postrider.Client, r *receiver, d *diary) {
+				send(t, c, hello("nobody@example.org"))
+				if least := min(test.lasts, test.told) - 3*time.Minute; least > 0 {
+					pass(least)
+					if got := d.of("nobody@example.org"); strings.Contains(got, "bounced") {
+						t.Errorf("events %q before there was a notification", got)
+					}
+					pass(test.told - least)
+				} else {
+					pass(test.told)
+				}
+				if got, want := d.of("nobody@example.org"), "queued 0 , bounced 1 5.1.1"; got != want {
+					t.Errorf("events %q, want %q", got, want)
+				}
+				pass(time.Minute)
+				letters := 0
+				for _, mail := range r.letters() {
+					if mail.Envelope.From == "" {
+						letters++
+					}
+				}
+				if arrived := letters == 1; letters > 1 || arrived != test.arrives {
+					t.Errorf("%d notifications", letters)
+				}
+				if lost := strings.Count(log.String(), "a notification is given up"); lost > 1 || lost == 1 == test.arrives {
+					t.Errorf("log:\n%s", log.String())
+				}
+			}, func(c *postrider.Client) {
+				c.Queue = picky{c.Queue, test.err, time.Now().Add(test.lasts)}
+				c.Log = slog.New(slog.NewTextHandler(&log, nil))
+			})
+		})
+	}
+}
+
+// However many notifications a full store refuses, the events are behind by no more than the first had to wait, and each
+// loss is logged once.
+func TestBounceFullStoreGoesOn(t *testing.T) {
+	var log journal
+	posted(t, nobody, func(t *testing.T, c *postrider.Client, r *receiver, d *diary) {
+		for n := range 30 {
+			send(t, c, hello(fmt.Sprintf("nobody@d%d.example.org", n)))
+			pass(time.Minute)
+		}
+		pass(14 * time.Minute)
+		ended := 0
+		for _, e := range d.all() {
+			if e.Type == postrider.EventBounced {
+				ended++
+			}
+		}
+		if lost := strings.Count(log.String(), "a notification is given up"); ended != 30 || lost != 30 {
+			t.Errorf("%d ends are told and %d losses logged, want 30", ended, lost)
+		}
+	}, func(c *postrider.Client) {
+		c.Queue = picky{c.Queue, queue.ErrFull, time.Now().Add(1000 * time.Hour)}
+		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+}
