@@ -37,7 +37,8 @@ type Event struct {
 	// ID is the same when an event is told again. Empty: it is told once.
 	ID   string    `json:"id,omitempty"`
 	Type EventType `json:"type"`
-	Time time.Time `json:"time"`
+	// Time is when it happened. Zero: by Status, where it is not kept.
+	Time time.Time `json:"time,omitzero"`
 	// QueueID is the Receipt's. Empty: the mail was not queued.
 	QueueID string `json:"queue_id,omitempty"`
 	// MessageID is the Message-ID without angle brackets.
@@ -53,7 +54,7 @@ type Event struct {
 	Host  string     `json:"host,omitempty"`
 	Phase smtp.Phase `json:"phase,omitempty"`
 	TLS   string     `json:"tls,omitempty"`
-	// Attempt is the number of attempts at queued mail so far, Next the time of the next one.
+	// Attempt is the number of attempts at queued mail so far, Next the time of the next one. Zero: there is none.
 	Attempt int       `json:"attempt,omitempty"`
 	Next    time.Time `json:"next,omitzero"`
 }

@@ -167,7 +167,7 @@ func (k clerk) Record(ctx context.Context, events []queue.Event) error {
 	return nil
 }
 
-// itemEvent is the latest event of an item.
+// itemEvent is the latest event of an item. Its Time is zero where the queue does not keep it.
 func itemEvent(i *queue.Item) Event {
 	var p parcel
 	var n note
@@ -175,8 +175,11 @@ func itemEvent(i *queue.Item) Event {
 	_ = json.Unmarshal(i.Common, &p)
 	_ = json.Unmarshal(i.Note, &n)
 	e := Event{
-		Type: EventDeferred, Time: i.Due, QueueID: i.ID.Message, MessageID: p.MessageID, Recipient: i.To, Tenant: i.Tenant, Tags: p.Tags,
+		Type: EventDeferred, QueueID: i.ID.Message, MessageID: p.MessageID, Recipient: i.To, Tenant: i.Tenant, Tags: p.Tags,
 		Status: n.Status, Reason: n.Reason, Host: n.Host, Phase: n.Phase, TLS: n.TLS, Attempt: i.Attempts,
+	}
+	if i.State.Ended() {
+		e.Time = i.Due
 	}
 	switch i.State {
 	case queue.Delivered:
@@ -197,15 +200,23 @@ func itemEvent(i *queue.Item) Event {
 		e.Type = EventHeld
 	default:
 		if e.Next = i.Due; len(i.Note) == 0 {
-			e.Type = EventQueued
+			e.Type, e.Time = EventQueued, i.Created
 		}
 	}
 	return e
 }
 
-// Status says where each recipient of queued mail stands: its latest event, with Next where it will be tried
-// again. The id is the Receipt's. The error is queue.ErrNotFound when the queue does not know the mail, or not
-// any more: see Keep.
+// Status says where each recipient of queued mail stands: its latest event. The id is the Receipt's. The error is
+// queue.ErrNotFound when the queue does not know the mail, or not any more: see Keep.
+//
+//	Type                                     Time         Next
+//	queued: no attempt has ended             of the Send  first attempt
+//	deferred                                 not kept     next attempt
+//	held: until a person requeues it         not kept     none
+//	delivered, bounced, expired, cancelled   of the end   none
+//
+// What is not kept, and none, is zero. Mail stands as before while an attempt runs; Attempt counts it, and Next is
+// when another begins if nothing more is heard of it.
 func (c *Client) Status(ctx context.Context, id string) ([]Event, error) {
 	if c.Queue == nil {
 		return nil, fmt.Errorf("%w: Status needs a Queue", ErrInvalid)
@@ -227,11 +238,6 @@ func (c *Client) Status(ctx context.Context, id string) ([]Event, error) {
 	}
 	if len(events) == 0 {
 		return nil, fmt.Errorf("postrider: %w", queue.ErrNotFound)
-	}
-	for n := range events {
-		if t := &events[n].Time; events[n].Next.Equal(*t) {
-			*t = time.Time{} // when it came to wait is not kept
-		}
 	}
 	return events, nil
 }
