@@ -108,7 +108,7 @@ func (c *Client) Send(ctx context.Context, m *Message) (*Receipt, error) {
 	e.RequireTLS, e.TLSOptional = m.RequireTLS, !m.RequireTLS && m.tlsOptional()
 	mail := mailing{finished.messageID, m.Tenant, m.Tags}
 	if c.Queue != nil {
-		return c.enqueue(ctx, e, mail, m)
+		return c.enqueue(ctx, e, mail, m, finished.plain)
 	}
 	return c.deliver(ctx, e, mail)
 }
@@ -134,7 +134,7 @@ func (c *Client) SendRaw(ctx context.Context, from string, to []string, message 
 	e.TLSOptional = finished.tlsOptional
 	mail := mailing{messageID: finished.messageID}
 	if c.Queue != nil {
-		return c.enqueue(ctx, e, mail, &Message{})
+		return c.enqueue(ctx, e, mail, &Message{}, nil)
 	}
 	return c.deliver(ctx, e, mail)
 }

@@ -23,6 +23,7 @@ type composed struct {
 	date           time.Time
 	fields         []byte // the signer's
 	tlsOptional    bool   // a finished message has "TLS-Required: No"
+	plain          []byte // SHA-256 of what Protect was given. Nil: there is no Protect
 	spool          *spool
 }
 
@@ -68,7 +69,7 @@ func (m *Message) compose(ctx context.Context, s Signer) (*composed, error) {
 	}
 	done := &composed{
 		size: sp.size, eightBit: c.eightBit, utf8: facts.utf8,
-		messageID: c.messageID, date: c.date, spool: sp,
+		messageID: c.messageID, date: c.date, spool: sp, plain: c.plain,
 	}
 	if signature == nil {
 		err := done.sign(ctx, s)
@@ -142,6 +143,7 @@ type composer struct {
 	eightBit  bool
 	messageID string
 	date      time.Time
+	plain     []byte // see composed
 }
 
 var composers = sync.Pool{New: func() any {

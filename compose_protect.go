@@ -2,6 +2,7 @@ package postrider
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,6 +28,8 @@ func (c *composer) protected() error {
 	if c.eightBit && !c.f.utf8Header {
 		return &fieldError{field: "Attachments", err: errors.New("an attached message is 8bit: what is signed must be 7bit (RFC 1847 s. 2.1); attach it with another ContentType")}
 	}
+	sum := sha256.Sum256(entity.Bytes())
+	c.plain = sum[:]
 	wrapped, err := c.m.Protect(c.out.ctx, entity.Bytes())
 	if err != nil {
 		return fmt.Errorf("postrider: Protect: %w", err)

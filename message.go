@@ -72,9 +72,15 @@ type Message struct {
 	// ReturnPath is the envelope sender, to which bounces go. Empty: Sender, or else From. "<>" is the null
 	// path of mail that must not bounce.
 	ReturnPath string
-	// Key makes sending idempotent: the same key is the same mail. Tenant names for whom the mail is
-	// sent; a queue shares its capacity fairly among tenants.
-	Key, Tenant string
+	// Key makes sending by a Queue idempotent: as long as the Queue knows of mail of this Tenant and Key (see
+	// Client.Keep), the same mail is not queued again, and the Receipt is that of the first; other mail is
+	// queue.ErrKeyConflict. It is the same if the sender, the recipients in their order, the header, the content and
+	// RequireTLS are, and Protect is set or not as before. A MessageID that is given is part of the header; else it
+	// follows from Tenant and Key. What a caller may compute anew for a retry need not be the same, and stays as it was given
+	// first: Date, NotBefore, Deadline, Priority, Tags, and what a Signer or Protect makes of the same content.
+	Key string
+	// Tenant names for whom the mail is sent; a queue shares its capacity fairly among tenants.
+	Tenant string
 	// Tags are carried into the events.
 	Tags []string
 	// Priority orders mail in a queue. Zero: normal.

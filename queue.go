@@ -4,11 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"strings"
 	"time"
@@ -53,8 +51,9 @@ func (c *Client) keyed(m *Message) *Message {
 	return &k
 }
 
-// enqueue puts finished mail into the queue. Of m it reads the key, tenant, priority and times.
-func (c *Client) enqueue(ctx context.Context, e *smtp.Envelope, mail mailing, m *Message) (*Receipt, error) {
+// enqueue puts finished mail into the queue. Of m it reads the key, tenant, priority and times; plain is that of
+// composed.
+func (c *Client) enqueue(ctx context.Context, e *smtp.Envelope, mail mailing, m *Message, plain []byte) (*Receipt, error) {
 	now := time.Now()
 	first := now
 	if m.NotBefore.After(now) {
@@ -77,7 +76,7 @@ func (c *Client) enqueue(ctx context.Context, e *smtp.Envelope, mail mailing, m 
 	}
 	if m.Key != "" {
 		var err error
-		if b.Fingerprint, err = fingerprint(e, m.Date.IsZero()); err != nil {
+		if b.Fingerprint, err = fingerprint(e, plain); err != nil {
 			return nil, err
 		}
 	}
@@ -153,66 +152,4 @@ func relayed(t Transport) bool {
 		}
 	}
 	return len(inner) > 0
-}
-
-// fingerprint tells whether two mails with one key are the same: their envelopes and octets, but for the
-// signature, whose time differs, and a Date that the caller did not give.
-func fingerprint(e *smtp.Envelope, anyDate bool) (string, error) {
-	h := sha256.New()
-	fmt.Fprintf(h, "%q", e.From)
-	for _, to := range e.To {
-		fmt.Fprintf(h, " %q", to.Address)
-	}
-	r, err := e.Open()
-	if err != nil {
-		return "", err
-	}
-	defer r.Close()
-	if _, err := io.Copy(&unsigned{h: h, anyDate: anyDate}, r); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// unsigned passes a message on to a hash without its signatures and, if wanted, its Date.
-type unsigned struct {
-	h       hash.Hash
-	anyDate bool
-	line    []byte // of the header, as far as it is known
-	skip    bool   // the field of this line and its continuations
-	body    bool
-}
-
-func (u *unsigned) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 && !u.body {
-		i := strings.IndexByte(string(p), '\n')
-		if i < 0 {
-			u.line = append(u.line, p...)
-			return n, nil
-		}
-		u.line = append(u.line, p[:i+1]...)
-		p = p[i+1:]
-		u.field()
-		u.line = u.line[:0]
-	}
-	if u.body {
-		u.h.Write(p)
-	}
-	return n, nil
-}
-
-// field takes a whole line of the header.
-func (u *unsigned) field() {
-	switch c := u.line[0]; {
-	case c == '\r' || c == '\n':
-		u.body = true
-	case c != ' ' && c != '\t':
-		name, _, _ := strings.Cut(string(u.line), ":")
-		name = strings.ToLower(name)
-		u.skip = name == "dkim-signature" || name == "date" && u.anyDate
-	}
-	if !u.skip || u.body {
-		u.h.Write(u.line)
-	}
 }
