@@ -123,7 +123,7 @@ func (c *Client) putReport(ctx context.Context, report *dsn.Report, about *queue
 	short.GiveUp = bounceLife
 	_, err = c.Queue.Put(ctx, &queue.Batch{
 		Now: now, Key: "bounce:" + about.ID.String(), Tenant: about.Tenant, Keep: max(c.Keep, bounceLife),
-		Common: marshal(parcel{MessageID: finished.messageID, EightBit: e.EightBit, UTF8: e.UTF8}),
+		Common: marshal(parcel{MessageID: finished.messageID, EightBit: e.EightBit, UTF8: e.UTF8, Notification: true}),
 		Body:   sealed{e},
 		Items:  []queue.Item{{To: report.To, Lane: lane(c.transport(), report.To), Expires: short.Expires(now, time.Time{})}},
 	})

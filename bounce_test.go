@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider"
 	"github.com/postrider/postrider/queue"
+	"github.com/postrider/postrider/report"
 	"github.com/postrider/postrider/smtp"
 )
 
@@ -134,5 +135,37 @@ func TestBounceFullStoreGoesOn(t *testing.T) {
 	}, func(c *postrider.Client) {
 		c.Queue = picky{c.Queue, queue.ErrFull, time.Now().Add(1000 * time.Hour)}
 		c.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+}
+
+// The events of a notification say that it is one, on every way, and statistics count the program's own mail alone.
+func TestBounceEventsAreMarked(t *testing.T) {
+	posted(t, nobody, func(t *testing.T, c *postrider.Client, r *receiver, d *diary) {
+		send(t, c, hello("nobody@example.org"))
+		m := hello("bob@example.org")
+		m.ReturnPath = "<>" // mail like any other, but for its bounces
+		send(t, c, m)
+		pass(time.Minute)
+		for _, e := range d.all() {
+			if e.Notification != (e.Recipient == "ada@example.com") {
+				t.Errorf("%+v", e)
+			}
+		}
+		var stats report.Stats
+		if err := stats.Record(t.Context(), d.all()...); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range stats.Rows() {
+			if row.Domain != "example.org" {
+				t.Errorf("%+v", row)
+			}
+		}
+		notes, err := c.Queue.List(t.Context(), queue.Query{To: "ada@example.com"})
+		if err != nil || len(notes) != 1 {
+			t.Fatalf("%d notifications, %v", len(notes), err)
+		}
+		if events, err := c.Status(t.Context(), notes[0].ID.Message); err != nil || !events[0].Notification {
+			t.Errorf("status %+v, %v", events, err)
+		}
 	})
 }

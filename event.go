@@ -42,10 +42,13 @@ type Event struct {
 	// QueueID is the Receipt's. Empty: the mail was not queued.
 	QueueID string `json:"queue_id,omitempty"`
 	// MessageID is the Message-ID without angle brackets.
-	MessageID string   `json:"message_id"`
-	Recipient string   `json:"recipient"`
-	Tenant    string   `json:"tenant,omitempty"`
-	Tags      []string `json:"tags,omitempty"`
+	MessageID string `json:"message_id"`
+	Recipient string `json:"recipient"`
+	// Notification says that the mail is not the program's but a notification of failure, made by the Client for a return
+	// path.
+	Notification bool     `json:"notification,omitempty"`
+	Tenant       string   `json:"tenant,omitempty"`
+	Tags         []string `json:"tags,omitempty"`
 	// Status is the enhanced status code of the outcome, such as "5.1.1", local trouble included.
 	Status string `json:"status,omitempty"`
 	// Reason says in words what happened: the server's reply, or the local cause.

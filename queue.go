@@ -17,16 +17,17 @@ import (
 
 // parcel is what the queue keeps of a message beside its octets: Item.Common, in JSON.
 type parcel struct {
-	From        string      `json:"from,omitempty"`
-	MessageID   string      `json:"id,omitempty"`
-	Tags        []string    `json:"tags,omitempty"`
-	EightBit    bool        `json:"8bit,omitempty"`
-	UTF8        bool        `json:"utf8,omitempty"`
-	Binary      bool        `json:"binary,omitempty"`
-	RequireTLS  bool        `json:"requiretls,omitempty"`
-	TLSOptional bool        `json:"tlsoptional,omitempty"`
-	EnvelopeID  string      `json:"envid,omitempty"`
-	Return      smtp.Return `json:"ret,omitempty"`
+	From         string      `json:"from,omitempty"`
+	MessageID    string      `json:"id,omitempty"`
+	Tags         []string    `json:"tags,omitempty"`
+	EightBit     bool        `json:"8bit,omitempty"`
+	UTF8         bool        `json:"utf8,omitempty"`
+	Binary       bool        `json:"binary,omitempty"`
+	RequireTLS   bool        `json:"requiretls,omitempty"`
+	TLSOptional  bool        `json:"tlsoptional,omitempty"`
+	EnvelopeID   string      `json:"envid,omitempty"`
+	Return       smtp.Return `json:"ret,omitempty"`
+	Notification bool        `json:"notification,omitempty"`
 }
 
 // label is what the queue keeps of a recipient beside its address: Item.Meta, in JSON; empty for a plain one.

@@ -176,7 +176,7 @@ func itemEvent(i *queue.Item) Event {
 	_ = json.Unmarshal(i.Note, &n)
 	e := Event{
 		Type: EventDeferred, QueueID: i.ID.Message, MessageID: p.MessageID, Recipient: i.To, Tenant: i.Tenant, Tags: p.Tags,
-		Status: n.Status, Reason: n.Reason, Host: n.Host, Phase: n.Phase, TLS: n.TLS, Attempt: i.Attempts,
+		Notification: p.Notification, Status: n.Status, Reason: n.Reason, Host: n.Host, Phase: n.Phase, TLS: n.TLS, Attempt: i.Attempts,
 	}
 	if i.State.Ended() {
 		e.Time = i.Due

@@ -19,8 +19,9 @@ const (
 	mostIDs  = 65_536  // events that are remembered, to count none twice
 )
 
-// Stats counts events. It is a postrider.Sink. The zero value is ready; it is safe for concurrent use, and its
-// counts are lost with the process.
+// Stats counts events of the program's mail. It is a postrider.Sink. Left out are notices, which are about no mail,
+// and the mail by which a Client notifies of failures: the mail that failed is counted. The zero value is ready; it is
+// safe for concurrent use, and its counts are lost with the process.
 type Stats struct {
 	// Limit is the number of combinations of day, domain, tenant and class that are told apart; what comes beyond
 	// it is counted under the domain "(others)". Zero: 100,000.
@@ -40,9 +41,9 @@ type Row struct {
 	// Domain is the recipient's, in lower case.
 	Domain string
 	Tenant string
-	// Type is the type of the events, and Class the kind of cause by the second number of the status code
-	// (RFC 3463 s. 3): address, mailbox, system, network, protocol, content, policy. Empty: none is told, or
-	// nothing went wrong.
+	// Type is the type of the events, and Class the kind of cause of a failure by the second number of the status code
+	// (RFC 3463 s. 3): address, mailbox, system, network, protocol, content, policy, and other where the code says
+	// so or there is none. Empty: nothing went wrong.
 	Type  postrider.EventType
 	Class string
 	Count int64
@@ -50,12 +51,18 @@ type Row struct {
 
 var classes = map[byte]string{'1': "address", '2': "mailbox", '3': "system", '4': "network", '5': "protocol", '6': "content", '7': "policy"}
 
-// classOf is the kind of cause that a status code names.
-func classOf(status string) string {
-	if len(status) < 4 || status[0] == '2' || status[1] != '.' || status[3] != '.' {
+// classOf is the kind of cause that an event names.
+func classOf(e *postrider.Event) string {
+	switch e.Type {
+	case postrider.EventDeferred, postrider.EventBounced, postrider.EventExpired:
+	default:
 		return ""
 	}
-	return classes[status[2]]
+	class := ""
+	if len(e.Status) > 3 && e.Status[1] == '.' && e.Status[3] == '.' {
+		class = classes[e.Status[2]]
+	}
+	return cmp.Or(class, "other") // 0 is "other or undefined status"
 }
 
 // Record counts events. One with an ID that was counted lately is not counted again. It does not fail.
@@ -66,7 +73,7 @@ func (s *Stats) Record(_ context.Context, events ...postrider.Event) error {
 		s.counts, s.ids = make(map[Row]int64), make(map[string]struct{})
 	}
 	for i := range events {
-		if e := &events[i]; !s.known(e.ID) {
+		if e := &events[i]; e.Type != postrider.EventNotice && !e.Notification && !s.known(e.ID) {
 			s.count(e)
 		}
 	}
@@ -95,7 +102,7 @@ func (s *Stats) known(id string) bool {
 func (s *Stats) count(e *postrider.Event) {
 	row := Row{
 		Day: e.Time.UTC().Format("2006-01-02"), Domain: strings.ToLower(e.Recipient[strings.LastIndexByte(e.Recipient, '@')+1:]),
-		Tenant: e.Tenant, Type: e.Type, Class: classOf(e.Status),
+		Tenant: e.Tenant, Type: e.Type, Class: classOf(e),
 	}
 	if _, ok := s.counts[row]; !ok && len(s.counts) >= cmp.Or(s.Limit, mostRows) {
 		row.Domain, row.Tenant = "(others)", ""

@@ -42,6 +42,45 @@ func ExampleRow() {
 	// Output: example.org bounced mailbox 1
 }
 
+// Every attempt that failed has a class, whatever the code, and none that did not.
+func TestStatsClass(t *testing.T) {
+	for _, test := range []struct {
+		what          postrider.EventType
+		status, class string
+	}{
+		{postrider.EventBounced, "5.1.1", "address"},
+		{postrider.EventBounced, "5.0.0", "other"},
+		{postrider.EventDeferred, "4.0.0", "other"},
+		{postrider.EventDeferred, "4.7.24", "policy"},
+		{postrider.EventBounced, "5.8.1", "other"}, // no such subject
+		{postrider.EventBounced, "", "other"},
+		{postrider.EventBounced, "550", "other"},
+		{postrider.EventExpired, "5.4.7", "network"},
+		{postrider.EventDelivered, "2.1.5", ""},
+		{postrider.EventDelivered, "", ""},
+		{postrider.EventQueued, "", ""},
+		{postrider.EventCancelled, "", ""},
+	} {
+		var s report.Stats
+		s.Record(t.Context(), postrider.Event{Type: test.what, Time: day, Recipient: "a@x.test", Status: test.status})
+		if rows := s.Rows(); len(rows) != 1 || rows[0].Class != test.class {
+			t.Errorf("%s %s: %+v, want class %q", test.what, test.status, rows, test.class)
+		}
+	}
+}
+
+// What is not mail of the program's own is left out.
+func TestStatsLeaveOut(t *testing.T) {
+	var s report.Stats
+	s.Record(t.Context(),
+		postrider.Event{Type: postrider.EventNotice, Time: day, Reason: "no resolver is trusted"},
+		postrider.Event{Type: postrider.EventDelivered, Time: day, Recipient: "ada@example.com", Notification: true},
+		postrider.Event{Type: postrider.EventBounced, Time: day, Recipient: "a@x.test", Status: "5.1.1"})
+	if rows := s.Rows(); len(rows) != 1 || rows[0].Domain != "x.test" || rows[0].Count != 1 {
+		t.Errorf("%+v", rows)
+	}
+}
+
 // An event that is told again counts once.
 func TestStatsCountOnce(t *testing.T) {
 	var s report.Stats
