@@ -80,6 +80,7 @@ type run struct {
 	woken    bool      // something may have expired
 	more     bool      // the last sweep left something to be swept
 	trouble  pause
+	unswept  pause // trouble with Update alone: claims go on
 
 	unsettled atomic.Int64 // items whose fates could not be stored
 }
@@ -180,7 +181,7 @@ func (r *Runner) report(what string, err error) {
 // wait waits until something may have changed.
 func (x *run) wait(now time.Time) {
 	wake := x.polled.Add(x.poll())
-	for _, t := range []time.Time{x.next, x.lanes.rests, x.trouble.until} {
+	for _, t := range []time.Time{x.next, x.lanes.rests, x.trouble.until, x.unswept.until} {
 		if !t.IsZero() && t.After(now) && t.Before(wake) {
 			wake = t
 		}

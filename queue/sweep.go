@@ -6,7 +6,7 @@ import "time"
 // more, the loop comes again at once, but claims before.
 func (x *run) sweep(now time.Time) error {
 	x.more = false
-	if x.trouble.runs(now) {
+	if x.trouble.runs(now) || x.unswept.runs(now) {
 		return nil
 	}
 	if x.woken || !within(x.expired, now, time.Second) {
@@ -36,8 +36,11 @@ func within(then, now time.Time, d time.Duration) bool {
 func (x *run) update(op Op, now time.Time) error {
 	c, err := x.Store.Update(x.store, Change{Now: now, Op: op})
 	if err != nil {
-		return x.failed(string(op), err, now)
+		x.unswept.begin(now)
+		x.report(string(op), err)
+		return err
 	}
+	x.unswept.reset()
 	if c.Items > 0 {
 		x.nudge()
 	}

@@ -80,3 +80,31 @@ func TestRunnerSweepsBesideClaims(t *testing.T) {
 		})
 	}
 }
+
+// noExpire is a store in which Expire fails, as when the disk is full.
+type noExpire struct{ queue.Store }
+
+func (s noExpire) Update(ctx context.Context, c queue.Change) (queue.Changed, error) {
+	if c.Op == queue.Expire {
+		return queue.Changed{}, queue.ErrFull
+	}
+	return s.Store.Update(ctx, c)
+}
+
+// An Expire that fails does not keep claims from working.
+func TestRunnerExpireFails(t *testing.T) {
+	took := time.Duration(-1)
+	opened(t, handle(func(_ context.Context, i queue.Item) queue.Result {
+		took = time.Since(i.Created)
+		return queue.Result{State: queue.Delivered}
+	}), func(o *office) {
+		o.Store = noExpire{o.Store}
+		o.start()
+		wait(10 * time.Minute)
+		o.put(queue.Batch{Priority: queue.Urgent}, "urgent@a")
+		wait(24 * time.Hour)
+		if took < 0 || took > time.Minute {
+			t.Errorf("urgent mail waited %v", took)
+		}
+	})
+}

@@ -150,6 +150,7 @@ func (s *Store) change(m *message, n int, to item, tell bool, now int64) {
 	}
 	s.touch(m)
 	to.lane, to.expires = i.lane, i.expires
+	s.leased += s.inHand(&to) - s.inHand(i)
 	*i = to
 	if i.ended() {
 		m.open--
@@ -159,6 +160,14 @@ func (s *Store) change(m *message, n int, to item, tell bool, now int64) {
 	if tell {
 		s.event(m, n, now)
 	}
+}
+
+// inHand is 1 for an item that was claimed since Open and whose fate may be settled.
+func (s *Store) inHand(i *item) int {
+	if i.state == leased && i.token > s.firstToken {
+		return 1
+	}
+	return 0
 }
 
 // changes are the changes of one setRecord.

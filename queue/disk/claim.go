@@ -103,7 +103,7 @@ func (c *claim) room(size int64) bool {
 	if int64(len(c.done.w))+size > l.length/4 {
 		c.write()
 	}
-	c.err = l.ensure(max(l.toSettle(), int64(len(c.done.w))+size), true)
+	c.err = l.ensure(max(min(l.toSettle(), int64(c.s.leased+1)<<10), int64(len(c.done.w))+size), true)
 	return c.err == nil
 }
 

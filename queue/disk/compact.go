@@ -23,14 +23,11 @@ func (s *Store) compact() error {
 	off := int64(pageSize)
 	var b [headSize]byte
 	for {
-		n, err := readPart(in.f, b[:], off)
+		n, _ := readPart(in.f, b[:], off) // an error is taken for damage: what cannot be read is passed over, too
 		h, ok := readHead(b[:n], number)
 		if !ok {
-			if off = in.passOver(off + 8); err != nil {
-				s.unmoved(number, err)
-			}
-			if off == 0 {
-				return s.loseUnread(number)
+			if off = in.passOver(off + 8); off == 0 {
+				return s.leftIn(number)
 			}
 			continue
 		}
@@ -45,6 +42,9 @@ func (s *Store) compact() error {
 
 // passOver finds the next head of a record behind a place that is damaged or cannot be read; 0: there is none.
 func (s *segment) passOver(off int64) int64 {
+	if next, err := nextHead(s.f, s.size, s.number, off); err == nil {
+		return next
+	}
 	for off < s.size {
 		end := (off/pageSize + 1) * pageSize
 		next, err := nextHead(s.f, min(end+headSize, s.size), s.number, off)
@@ -63,49 +63,48 @@ func (s *segment) passOver(off int64) int64 {
 	return 0
 }
 
-// patience is how long what cannot be read keeps its segment, and with it all later ones, and an event those behind it.
+// patience is how long what cannot be read keeps its segment, and with it all later ones, and events those behind them.
 const patience = 10 * time.Minute
 
-// trouble is the number of something that cannot be read, and since when.
-type trouble struct {
-	number uint64
-	since  time.Time
+// leftover is what compaction has left in the oldest segment.
+type leftover struct {
+	segment uint64
+	looked  time.Time
+	failing map[uint64]time.Time // messages that cannot be read, since when
 }
 
-// begin notes it, and says whether that is news.
-func (t *trouble) begin(number uint64) bool {
-	if t.number == number {
-		return false
-	}
-	t.number, t.since = number, time.Now()
-	return true
-}
-
-func (t *trouble) lasts(d time.Duration) bool { return time.Since(t.since) >= d }
-
-// unmoved notes that something of a segment cannot be read and moved.
-func (s *Store) unmoved(number uint64, err error) {
-	if s.unread.begin(number) {
-		s.report("the oldest segment cannot be emptied", "segment", number, "because", err)
-	}
-}
-
-// loseUnread sets aside, when it was tried for long enough, what is left in a segment and cannot be read, and moves what is known
-// of it.
-func (s *Store) loseUnread(number uint64) error {
-	if s.unread.number != number || !s.unread.lasts(s.patience) {
+// leftIn looks, when all that can be moved was, what still lives in a segment: messages with events, whose time will come, and such as
+// cannot be read. Those are lost when they were tried for long enough. As it looks at every message there is, it
+// does not do so more often than ten times in that while.
+func (s *Store) leftIn(number uint64) error {
+	s.mu.Lock()
+	lives := s.live[number] > 0
+	s.mu.Unlock()
+	switch {
+	case !lives:
+		s.left = leftover{}
+		return nil
+	case s.left.segment != number:
+		s.left = leftover{segment: number, looked: time.Now()}
+		return nil
+	case time.Since(s.left.looked) < s.patience/10:
 		return nil
 	}
+	before := s.left.failing
+	s.left.looked, s.left.failing = time.Now(), map[uint64]time.Time{}
 	for from, more := uint64(0), true; more; {
 		var err error
-		if from, more, err = s.loseSome(number, from); err != nil {
+		if from, more, err = s.loseSome(number, from, before); err != nil {
 			return err
 		}
+	}
+	if len(before) == 0 && len(s.left.failing) > 0 {
+		s.report("the oldest segment cannot be emptied", "segment", number, "messages", len(s.left.failing))
 	}
 	return nil
 }
 
-func (s *Store) loseSome(number, from uint64) (next uint64, more bool, err error) {
+func (s *Store) loseSome(number, from uint64, before map[uint64]time.Time) (next uint64, more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seqs, next, err := s.numbers(&queue.Query{}, from)
@@ -117,15 +116,30 @@ func (s *Store) loseSome(number, from uint64) (next uint64, more bool, err error
 		if m == nil || m.at.segment != number || m.unacked > 0 {
 			continue
 		}
-		whole := make([]byte, m.at.size())
-		if s.log.read(number, whole, m.at.off) == nil {
+		if s.whole(m) {
 			continue // it will be moved
 		}
-		if err := s.lose(m); err != nil {
-			return 0, false, err
+		since, ok := before[seq]
+		if !ok {
+			since = time.Now()
+		}
+		if s.left.failing[seq] = since; ok && time.Since(since) >= s.patience {
+			if err := s.lose(m); err != nil {
+				return 0, false, err
+			}
 		}
 	}
 	return next, next != math.MaxUint64 && err == nil, err
+}
+
+// whole says whether compaction will find a message.
+func (s *Store) whole(m *message) bool {
+	b := make([]byte, m.at.size())
+	if s.log.read(m.at.segment, b, m.at.off) != nil {
+		return false
+	}
+	h, ok := readHead(b, m.at.segment)
+	return ok && h.seq == m.seq && h.meta == m.at.meta && h.body == m.at.body
 }
 
 // lose ends what has not ended of a message that cannot be read; then, when that is told, it moves what is known of it.
@@ -152,7 +166,7 @@ func (s *Store) wasteful() (uint64, bool) {
 	}
 	var live int64
 	for _, n := range s.live {
-		live += n
+		live += max(n, 0)
 	}
 	count, size := s.log.inUse()
 	return number, (count > 4 || s.log.isFull()) && live < (size-s.log.length)/2
@@ -184,8 +198,7 @@ func (s *Store) move(h head, from place) error {
 	case errors.Is(err, queue.ErrDamaged):
 		return s.lose(m)
 	case errors.Is(err, errRead):
-		s.unmoved(from.segment, err)
-		return nil
+		return nil // see leftIn
 	case err != nil:
 		return err
 	}
@@ -223,7 +236,12 @@ func (s *Store) rewrite(m *message, body []byte) error {
 	if full {
 		room += s.log.toSettle()
 	}
-	if err := s.log.ensure(room, full); err != nil {
+	err := s.log.ensure(room, full)
+	if full && errors.Is(err, queue.ErrFull) {
+		// All that lives there has room: then a whole segment becomes free.
+		err = s.log.ensure(c.head.size()+s.live[m.at.segment], true)
+	}
+	if err != nil {
 		return err
 	}
 	at, err := s.log.append(c, s.counters())

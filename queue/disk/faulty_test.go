@@ -1,10 +1,12 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -94,16 +96,15 @@ func (d *faulty) rise() *faulty {
 		}
 	}
 	for name, f := range d.files {
+		if !d.off && d.fault != failSync { // the process ended, the machine did not: it has what was written, and may lose it yet
+			next.files[name] = &faultyFile{d: next, now: bytes.Clone(f.now), durable: bytes.Clone(f.durable), writes: slices.Clone(f.writes)}
+			continue
+		}
 		b := f.durable
 		if d.off && d.fault != cutClean {
 			b = f.torn()
-		} else if !d.off {
-			b = f.now // the process ended, the machine did not
-			if d.fault == failSync {
-				b = f.durable
-			}
 		}
-		next.files[name] = &faultyFile{d: next, now: append([]byte(nil), b...), durable: append([]byte(nil), b...)}
+		next.files[name] = &faultyFile{d: next, now: bytes.Clone(b), durable: bytes.Clone(b)}
 	}
 	return next
 }

@@ -45,6 +45,8 @@ func (l *log) take(name string, f file) error {
 		return fmt.Errorf("the title of %s: %w", name, err)
 	case t.spool != l.spool && t.spool != 0:
 		return fmt.Errorf("disk: %s belongs to another queue", name)
+	case l.used[t.number] != nil:
+		return fmt.Errorf("disk: %s and %s are the same segment", name, l.used[t.number].name)
 	case t.number > 0 && size > pageSize:
 		s.number, s.found = t.number, t
 		l.used[s.number] = s
@@ -64,8 +66,12 @@ const manyNumbers = 1 << 16
 // begins. A file of which that cannot be said is left alone. It returns the number of the oldest segment in use.
 func (l *log) identify(newest uint64) (oldest uint64, err error) {
 	oldest = 1
+	first := uint64(0) // with a title
 	for n, s := range l.used {
 		newest, oldest = max(newest, n), max(oldest, s.found.oldest)
+		if first == 0 || n < first {
+			first = n
+		}
 	}
 	for _, s := range l.untitled {
 		b := make([]byte, headSize)
@@ -73,9 +79,13 @@ func (l *log) identify(newest uint64) (oldest uint64, err error) {
 			return 0, fmt.Errorf("the first record of %s: %w", s.name, err)
 		}
 		for n := max(oldest, manyNumbers) - manyNumbers; n <= newest+manyNumbers && s.number == 0; n++ {
-			if _, ok := readHead(b, n); ok && l.used[n] == nil {
-				s.number, l.used[n] = n, s
+			if _, ok := readHead(b, n); !ok || l.used[n] != nil {
+				continue
 			}
+			if n >= oldest && n+uint64(len(l.untitled)) < first {
+				break // it was free: those in use have all numbers from the oldest on
+			}
+			s.number, l.used[n] = n, s
 		}
 	}
 	l.dropOld(oldest)

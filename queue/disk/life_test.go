@@ -324,7 +324,7 @@ func (l *life) drain(most int) error {
 func (l *life) finish() {
 	l.t.Helper()
 	l.knowKeys()
-	if err := l.update(queue.Requeue, 1000); err != nil {
+	if err := l.update(queue.Requeue, 1000); err != nil && !errors.Is(err, queue.ErrFull) {
 		l.t.Fatalf("Requeue: %v", err)
 	}
 	for range 200 {

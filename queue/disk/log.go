@@ -114,7 +114,7 @@ func (l *log) ensure(size int64, urgent bool) error {
 	return nil
 }
 
-// toSettle is what claims, and what makes room, leave to settlements. Puts leave more.
+// toSettle is what claims and what makes room leave to settlements, the claims if so much is in hand. Puts leave more.
 func (l *log) toSettle() int64 { return l.length * 3 / 8 }
 
 func (l *log) roomy(size int64, urgent bool) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/postrider/postrider/queue"
 )
@@ -45,18 +46,40 @@ func (s *Store) oldestEvents(ctx context.Context, r *queue.EventsRequest) (all [
 	}
 	for k := range events {
 		e, err := s.tell(&events[k])
-		if errors.Is(err, errRead) {
-			if s.untold.begin(e.Seq); !s.untold.lasts(s.patience) {
-				if k == 0 {
-					return nil, nil, err
-				}
-				break // those before it are told
+		if s.waitsFor(&events[k], err) {
+			if k == 0 {
+				return nil, nil, err
 			}
+			break // those before it are told
 		}
 		all = append(all, e)
 	}
 	s.outbox = micros(r.Now.Add(r.Lease))
 	return all, s.log.last(), s.broken
+}
+
+// waitsFor says whether an event waits, and those behind it, since its message could not be read now. What cannot be read from a segment
+// is waited for once.
+func (s *Store) waitsFor(e *event, err error) bool {
+	if err == nil && len(s.untold) == 0 {
+		return false
+	}
+	m := s.load(e.message)
+	if m == nil {
+		return false
+	}
+	number := m.at.segment
+	if !errors.Is(err, errRead) {
+		delete(s.untold, number)
+		return false
+	}
+	if s.untold == nil {
+		s.untold = map[uint64]time.Time{}
+	}
+	if _, ok := s.untold[number]; !ok {
+		s.untold[number] = time.Now()
+	}
+	return time.Since(s.untold[number]) < s.patience
 }
 
 // tell is an event for the caller. With an error it has what is known.

@@ -223,7 +223,7 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 		}
 	}
 	var found []*message
-	room := roomOfChanges
+	room, largest := roomOfChanges, int64(0)
 	for _, seq := range seqs {
 		m := s.load(seq)
 		if m == nil {
@@ -231,12 +231,19 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 		}
 		found = append(found, m)
 		s.meta(m)
+		size := int64(0)
 		for n := range m.items {
-			room += 80 + int64(max(len(m.items[n].note), len(c.Note)))
+			size += 80 + int64(max(len(m.items[n].note), len(c.Note)))
 		}
+		room, largest = room+size, max(largest, size)
 	}
 	if s.broken != nil {
 		return false, s.broken
+	}
+	most := s.log.length / 4 // of a record, or one message; the rest is left for the next call
+	room = min(room, most+largest)
+	if c.Op == queue.Hold || c.Op == queue.Requeue { // these can wait, for they end nothing
+		room += s.log.toSettle()
 	}
 	if err := s.log.ensure(room, true); err != nil {
 		return false, err
@@ -246,6 +253,10 @@ func (s *Store) update(ctx context.Context, c *queue.Change, seqs []uint64, done
 	}
 	ch := changes{now: micros(c.Now), event: s.eventSeq}
 	for _, m := range found {
+		if ch.n > 0 && int64(len(ch.w))+largest > most {
+			done.More = true
+			break
+		}
 		changed := false
 		for n := range m.items {
 			if done.More {
@@ -303,96 +314,4 @@ func (s *Store) changeOne(m *message, n int, c *queue.Change, ch *changes, done 
 	s.change(m, n, to, tell, ch.now)
 	s.wake(&m.items[n])
 	return true
-}
-
-// expiredBy are the messages of which an item has expired, as many as the change can take and a little more.
-func (s *Store) expiredBy(c *queue.Change) (seqs []uint64, err error) {
-	now := micros(c.Now)
-	for n := s.times.next(spot{expiring, math.MinInt64, 0}); n != nil && n.at.kind == expiring && n.at.t <= now; n = s.times.next(n.at) {
-		seqs = append(seqs, n.at.id)
-	}
-	from := spot{expiring, math.MinInt64, 0}
-	for matched := 0; matched <= c.Max; {
-		some, err := s.expiredPage(from, now)
-		if err != nil {
-			s.fail(err)
-			return nil, err
-		}
-		if len(some) == 0 {
-			break
-		}
-		for _, at := range some {
-			from = at
-			m := s.loadNamed(at.id)
-			if m == nil || s.messages[at.id] != nil {
-				continue
-			}
-			s.meta(m)
-			for n := range m.items {
-				if i := s.show(m, n); c.Where.Match(&i) {
-					matched++
-				}
-			}
-			seqs = append(seqs, at.id)
-		}
-	}
-	slices.Sort(seqs)
-	return slices.Compact(seqs), s.broken
-}
-
-// expiredPage are the next entries of the index after a spot.
-func (s *Store) expiredPage(from spot, now int64) (some []spot, err error) {
-	err = s.index.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(timesBucket).Cursor()
-		for k, v := c.Seek(timeKey(from)); k != nil && len(some) < page; k, v = c.Next() {
-			if err := checkKey(k, v); err != nil {
-				return err
-			}
-			if len(k) != 17 || k[0] != expiring {
-				break
-			}
-			at := readAt(expiring, k[1:])
-			if at.t > now {
-				break
-			}
-			if at.after(from) {
-				some = append(some, at)
-			}
-		}
-		return nil
-	})
-	return some, err
-}
-
-func (s *Store) forgetAll(c *queue.Change, found []*message, done *queue.Changed) (durable bool, err error) {
-	var all []*message
-	for _, m := range found {
-		matches := false
-		for n := range m.items {
-			i := s.show(m, n)
-			matches = matches || c.Where.Match(&i)
-		}
-		if !matches || !s.forgettable(m, c) {
-			continue
-		}
-		if done.Items >= c.Max {
-			done.More = true
-			break
-		}
-		done.Items += len(m.items)
-		all = append(all, m)
-	}
-	if len(all) == 0 {
-		return false, nil
-	}
-	var w writer
-	w.uint(uint64(len(all)))
-	for _, m := range all {
-		w.uint(m.seq)
-		s.forget(m)
-	}
-	if s.broken != nil {
-		return false, s.broken
-	}
-	return true, s.write(forgetRecord, s.eventSeq, w)
 }

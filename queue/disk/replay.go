@@ -42,6 +42,11 @@ func (s *Store) replay() error {
 		t := s.log.used[numbers[0]].found
 		s.seq, s.eventSeq, s.acked, s.token = t.seq, max(t.event, 1), t.acked, t.token
 	}
+	if n := len(numbers); n > 0 && !p.clean { // the process may have died before the sync, and what it wrote is not durable yet
+		if err := s.log.used[numbers[n-1]].f.sync(); err != nil {
+			return err
+		}
+	}
 	s.log.newest = p.segment
 	end, before := place{segment: p.segment, off: p.off}, p.segment
 	for k, n := range numbers {
@@ -72,6 +77,7 @@ func (s *Store) replay() error {
 	if len(s.log.untitled) > 0 { // what was in such a file may have had greater numbers than any that is known
 		s.seq, s.eventSeq, s.token = s.seq+manyMore, s.eventSeq+manyMore, s.token+manyMore
 	}
+	s.firstToken, s.leased = s.token, 0
 	return s.resume(p, end)
 }
 
@@ -90,9 +96,26 @@ func (s *Store) resume(p *position, end place) error {
 		last.end = end.off
 		last.synced.Store(end.off)
 		s.log.current = last
-		last.sealed = !p.clean || end.segment != p.segment
+		last.sealed = !p.clean || end.segment != p.segment || last.found.number == 0
+		if last.sealed && last.found.number != 0 && len(s.log.spare) == 0 { // the disk may be full: nothing but this has room
+			if err := last.clear(); err != nil {
+				return err
+			}
+			last.sealed = false
+		}
 	}
 	return s.passReplayed(end)
+}
+
+// clear writes zeros over what a torn write may have left behind the end.
+func (s *segment) clear() error {
+	z := make([]byte, 1<<20)
+	for off := s.end; off < s.size; off += int64(len(z)) {
+		if err := s.f.writeAll([][]byte{z[:min(int64(len(z)), s.size-off)]}, off); err != nil {
+			return err
+		}
+	}
+	return s.f.sync()
 }
 
 // passReplayed makes a checkpoint of what was replayed, so that the index is never behind what is written next.
@@ -254,8 +277,8 @@ func (s *Store) replayRecord(h head, at place, meta []byte, gap bool) error {
 		if h.seq <= s.seq {
 			return errCode // numbers are never given twice
 		}
-		for seq := s.seq + 1; gap && seq < h.seq && h.seq-seq < 10_000; seq++ {
-			s.lost(seq, place{segment: at.segment, off: at.off})
+		if gap {
+			s.loseBefore(h.seq, place{segment: at.segment, off: at.off})
 		}
 		s.put(newMessage(h.seq, at, m))
 	case moveRecord:
@@ -296,6 +319,20 @@ func (s *Store) replayMove(h head, at place, b []byte) error {
 	fresh.meta, _ = decodeMeta(encoded)
 	s.add(fresh)
 	return nil
+}
+
+// mostLost is how many missing messages are taken in one by one; more are reported only.
+const mostLost = 10_000
+
+// loseBefore takes in the messages that are missing before one.
+func (s *Store) loseBefore(seq uint64, at place) {
+	if missing := seq - s.seq - 1; missing > mostLost {
+		s.report("messages may be missing", "after", s.id(s.seq), "before", s.id(seq))
+		return
+	}
+	for n := s.seq + 1; n < seq; n++ {
+		s.lost(n, at)
+	}
 }
 
 // lost takes in a message of which nothing can be read.

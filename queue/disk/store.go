@@ -40,7 +40,7 @@ type Store struct {
 	unlock func() error
 	large  *allowance
 
-	unread   trouble // the oldest segment, of which something cannot be read; of keepUp alone
+	left     leftover // of keepUp alone
 	patience time.Duration
 
 	behind   atomic.Bool // the index is too far
@@ -55,18 +55,20 @@ type Store struct {
 	// The counters: the last message, the next event, the last acknowledged event, the last token.
 	seq, eventSeq, acked, token uint64
 
-	messages map[uint64]*message // that the index does not know as they are
-	keys     map[string]uint64   // of those
-	times    ordered[*message]   // of those
-	events   []event             // that the index does not know
-	live     map[uint64]int64    // by segment
-	sched    schedule
-	scratch  standing
-	window   int
-	outbox   int64   // until then the oldest events are in somebody's hands
-	untold   trouble // the event whose message cannot be read
-	next     waiters
-	tooFar   int // tooFarBehind, but in tests
+	messages   map[uint64]*message // that the index does not know as they are
+	keys       map[string]uint64   // of those
+	times      ordered[*message]   // of those
+	events     []event             // that the index does not know
+	live       map[uint64]int64    // by segment
+	sched      schedule
+	scratch    standing
+	window     int
+	outbox     int64                // until then the oldest events are in somebody's hands
+	leased     int                  // items in hand
+	firstToken uint64               // the last token of the time before Open
+	untold     map[uint64]time.Time // segments from which messages of events cannot be read, since when
+	next       waiters
+	tooFar     int // tooFarBehind, but in tests
 
 	indexed, eventsIndexed uint64           // what the index may know is not after these
 	saving, saved          uint64           // what changes with every change: of the last checkpoint begun, and made
