@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"io"
 	"math"
 	"time"
 
@@ -132,14 +133,18 @@ func (s *Store) loseSome(number, from uint64, before map[uint64]time.Time) (next
 	return next, next != math.MaxUint64 && err == nil, err
 }
 
-// whole says whether compaction will find a message.
+// whole says whether compaction will find a message, and can read it.
 func (s *Store) whole(m *message) bool {
-	b := make([]byte, m.at.size())
-	if s.log.read(m.at.segment, b, m.at.off) != nil {
+	in := s.log.acquire(m.at.segment)
+	if in == nil {
 		return false
 	}
-	h, ok := readHead(b, m.at.segment)
-	return ok && h.seq == m.seq && h.meta == m.at.meta && h.body == m.at.body
+	defer s.log.release(in)
+	if h, err := in.head(m.at); err != nil || h.seq != m.seq {
+		return false
+	}
+	_, err := io.Copy(io.Discard, io.NewSectionReader(in.f, m.at.off, m.at.size()))
+	return err == nil
 }
 
 // lose ends what has not ended of a message that cannot be read; then, when that is told, it moves what is known of it.

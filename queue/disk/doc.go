@@ -23,7 +23,8 @@
 //
 // A write or sync of the log that fails ends the store: every call answers with an error until it is closed and opened
 // again. To sync the same file once more may say that all is well when it is not. When the disk is full Put
-// answers queue.ErrFull, and a segment held in reserve lets deliveries settle.
+// answers queue.ErrFull, and a segment held in reserve lets deliveries settle. Each attempt takes a little of it, and what is delivered gives
+// room: if the disk stays full, and nothing can be delivered for as long, the reserve ends, and the store waits for room.
 //
 // A medium that fails to read is not damage: Open is refused, and what cannot be read is tried again later. If it stays so, a copy of the
 // folder helps in which the sectors that cannot be read are zeros. Events, and the room behind the oldest segment, are
