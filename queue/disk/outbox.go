@@ -58,28 +58,26 @@ func (s *Store) oldestEvents(ctx context.Context, r *queue.EventsRequest) (all [
 	return all, s.log.last(), s.broken
 }
 
+// failing is how long reads fail: since when, and the last time.
+type failing struct{ first, last time.Time }
+
 // waitsFor says whether an event waits, and those behind it, since its message could not be read now. What cannot be read from a segment
-// is waited for once.
+// is waited for once; when nothing has failed for longer than that, it begins anew.
 func (s *Store) waitsFor(e *event, err error) bool {
-	if err == nil && len(s.untold) == 0 {
-		return false
-	}
-	m := s.load(e.message)
-	if m == nil {
-		return false
-	}
-	number := m.at.segment
 	if !errors.Is(err, errRead) {
-		delete(s.untold, number)
 		return false
 	}
+	now, number := time.Now(), s.load(e.message).at.segment
+	f := s.untold[number]
+	if now.Sub(f.last) > s.patience+time.Minute {
+		f.first = now
+	}
+	f.last = now
 	if s.untold == nil {
-		s.untold = map[uint64]time.Time{}
+		s.untold = map[uint64]failing{}
 	}
-	if _, ok := s.untold[number]; !ok {
-		s.untold[number] = time.Now()
-	}
-	return time.Since(s.untold[number]) < s.patience
+	s.untold[number] = f
+	return time.Since(f.first) < s.patience
 }
 
 // tell is an event for the caller. With an error it has what is known.

@@ -63,10 +63,10 @@ type Store struct {
 	sched      schedule
 	scratch    standing
 	window     int
-	outbox     int64                // until then the oldest events are in somebody's hands
-	leased     int                  // items in hand
-	firstToken uint64               // the last token of the time before Open
-	untold     map[uint64]time.Time // segments from which messages of events cannot be read, since when
+	outbox     int64              // until then the oldest events are in somebody's hands
+	leased     int                // items in hand
+	firstToken uint64             // the last token of the time before Open
+	untold     map[uint64]failing // segments from which messages of events cannot be read
 	next       waiters
 	tooFar     int // tooFarBehind, but in tests
 
