@@ -37,17 +37,11 @@ func (s *session) stream(t *transaction) {
 	if err != nil {
 		t.decideAll(PhaseData, Reply{}, withHost(err, s.host))
 		s.fail(errSource)
-		return
 	}
-	if t.data {
-		s.put([]byte(".\r\n"))
-	}
-	t.asked++
-	s.ended(t)
-	s.pump()
-	s.kick()
 }
 
+// streamBody sends a piece when the next one was read, and the last when the source has ended: with its last octet a BDAT is complete,
+// and may be answered.
 func (s *session) streamBody(t *transaction) error {
 	b, e := &t.body, t.envelope
 	size := b.size
@@ -63,12 +57,9 @@ func (s *session) streamBody(t *transaction) error {
 		dots = new(stuffer)
 	}
 	n := int64(len(b.data))
-	if err := s.piece(t, b.data, dots); err != nil {
-		return err
-	}
-	piece := make([]byte, streamPiece)
+	held, piece, next := b.data, make([]byte, streamPiece), make([]byte, streamPiece)
 	for {
-		m, err := io.ReadAtLeast(b.source, piece, 1)
+		m, err := io.ReadAtLeast(b.source, next, 1)
 		if err == io.EOF {
 			break
 		}
@@ -78,27 +69,41 @@ func (s *session) streamBody(t *transaction) error {
 		if n += int64(m); size >= 0 && n > size {
 			return wrongSize(size, n)
 		}
-		if err := s.piece(t, piece[:m], dots); err != nil {
+		if err := s.piece(t, held, dots); err != nil {
 			return err
 		}
+		held, piece, next = next[:m], next, piece
 	}
 	if size >= 0 && n != size {
 		return wrongSize(size, n)
 	}
 	b.size = n
-	return s.lastPiece(t, dots)
+	return s.lastPiece(t, held, dots)
 }
 
 // piece checks and appends a piece of the message.
 func (s *session) piece(t *transaction, p []byte, dots *stuffer) error {
-	if !t.envelope.Binary {
-		if err := t.body.check.add(p); err != nil {
-			return badMessage(err)
-		}
-		if t.body.check.eightBit && !t.envelope.EightBit {
-			return badMessage(errEightBit)
-		}
+	if err := checkPiece(t, p); err != nil {
+		return err
 	}
+	return s.appendPiece(t, p, dots, nil)
+}
+
+func checkPiece(t *transaction, p []byte) error {
+	if t.envelope.Binary {
+		return nil
+	}
+	if err := t.body.check.add(p); err != nil {
+		return badMessage(err)
+	}
+	if t.body.check.eightBit && !t.envelope.EightBit {
+		return badMessage(errEightBit)
+	}
+	return nil
+}
+
+// appendPiece appends a piece when there is room, and does then what is to be done before the connection can have it.
+func (s *session) appendPiece(t *transaction, p []byte, dots *stuffer, then func()) error {
 	l := s.lane
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -123,21 +128,39 @@ func (s *session) piece(t *transaction, p []byte, dots *stuffer) error {
 		s.out = append(s.out, p...)
 	}
 	s.appended += int64(len(s.out) - before)
+	if then != nil {
+		then()
+	}
 	s.kick()
 	return nil
 }
 
-// lastPiece ends the last line, which DATA needs; a BDAT of an announced size cannot grow.
-func (s *session) lastPiece(t *transaction, dots *stuffer) error {
-	if t.envelope.Binary {
-		return nil
+// lastPiece ends the message, and its last line, which DATA needs; a BDAT of an announced size cannot grow.
+func (s *session) lastPiece(t *transaction, p []byte, dots *stuffer) error {
+	if err := checkPiece(t, p); err != nil {
+		return err
 	}
-	open, err := t.body.check.end()
-	if err != nil {
-		return badMessage(err)
+	if !t.envelope.Binary {
+		open, err := t.body.check.end()
+		if err != nil {
+			return badMessage(err)
+		}
+		if open && dots != nil {
+			if err := s.appendPiece(t, p, dots, nil); err != nil {
+				return err
+			}
+			p = []byte("\r\n")
+		}
 	}
-	if open && dots != nil {
-		return s.piece(t, []byte("\r\n"), dots)
-	}
-	return nil
+	return s.appendPiece(t, p, dots, func() {
+		if t.data {
+			s.put([]byte(".\r\n"))
+		}
+		if t.status == statusStream {
+			t.status = statusQueued
+		}
+		t.asked++
+		s.ended(t)
+		s.pump()
+	})
 }
