@@ -96,6 +96,7 @@ func (s *Store) leftIn(number uint64) error {
 	for from, more := uint64(0), true; more; {
 		var err error
 		if from, more, err = s.loseSome(number, from, before); err != nil {
+			s.left.failing = before // none begins to be waited for anew
 			return err
 		}
 	}

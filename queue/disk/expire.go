@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/postrider/postrider/queue"
-	bolt "go.etcd.io/bbolt"
 )
 
 // expiredBy are the messages of which an item has expired, as many as the change can take and a little more.
@@ -45,24 +44,12 @@ func (s *Store) expiredBy(c *queue.Change) (seqs []uint64, err error) {
 
 // expiredPage are the next entries of the index after a spot.
 func (s *Store) expiredPage(from spot, now int64) (some []spot, err error) {
-	err = s.index.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(timesBucket).Cursor()
-		for k, v := c.Seek(timeKey(from)); k != nil && len(some) < page; k, v = c.Next() {
-			if err := checkKey(k, v); err != nil {
-				return err
-			}
-			if len(k) != 17 || k[0] != expiring {
-				break
-			}
-			at := readAt(expiring, k[1:])
-			if at.t > now {
-				break
-			}
-			if at.after(from) {
-				some = append(some, at)
-			}
+	err = s.index.times(from, func(at spot) bool {
+		if at.t > now {
+			return false
 		}
-		return nil
+		some = append(some, at)
+		return len(some) < page
 	})
 	return some, err
 }

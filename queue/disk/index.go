@@ -181,6 +181,25 @@ func timeKey(at spot) []byte {
 	return appendAt(append(make([]byte, 0, 17), at.kind), at.t, at.id)
 }
 
+// times gives the times of one kind after a spot, until f returns false.
+func (x *index) times(after spot, f func(at spot) bool) error {
+	return x.view(func(tx *bolt.Tx) error {
+		c := tx.Bucket(timesBucket).Cursor()
+		for k, v := c.Seek(timeKey(after)); k != nil; k, v = c.Next() {
+			if err := checkKey(k, v); err != nil {
+				return err
+			}
+			if len(k) != 17 || k[0] != after.kind {
+				return nil
+			}
+			if at := readAt(after.kind, k[1:]); at.after(after) && !f(at) {
+				return nil
+			}
+		}
+		return nil
+	})
+}
+
 // message reads a message, nil if there is none.
 func (x *index) message(seq uint64) (m *message, err error) {
 	err = x.view(func(tx *bolt.Tx) error {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 )
 
 // Next says when something else is due.
@@ -38,25 +36,15 @@ func (s *Store) moment(after spot) (int64, error) {
 	if s.indexed == 0 {
 		return first, nil
 	}
-	err := s.index.view(func(tx *bolt.Tx) error {
-		c := tx.Bucket(timesBucket).Cursor()
-		for k, v := c.Seek(timeKey(after)); k != nil; k, v = c.Next() {
-			if err := checkKey(k, v); err != nil {
-				return err
-			}
-			if len(k) != 17 || k[0] != after.kind {
-				break
-			}
-			at := readAt(after.kind, k[1:])
-			if at.t >= first {
-				break
-			}
-			if at.after(after) && s.messages[at.id] == nil {
-				first = at.t
-				break
-			}
+	err := s.index.times(after, func(at spot) bool {
+		if at.t >= first {
+			return false
 		}
-		return nil
+		if s.messages[at.id] != nil {
+			return true // memory knows it better
+		}
+		first = at.t
+		return false
 	})
 	if err != nil {
 		s.fail(err)
